@@ -1,0 +1,193 @@
+"""The tables that the parts share, as pandera schemas; the catalog checks them on save and load.
+
+Undefined numbers are NaN, never 0. Coordinates `x_px, y_px` of a region are level-0 pixels of the
+pair's frame (the H&E slide, or the IHC slide where there is no H&E), half-open; `size_px` counts
+pixels at `mpp` (micrometres per pixel).
+"""
+
+from __future__ import annotations
+
+import pandera.pandas as pa
+from pandera.typing.pandas import Series
+
+RATIO = {"ge": 0.0, "le": 1.0, "nullable": True}
+
+
+class Table(pa.DataFrameModel):
+    """Base: columns are coerced, columns beyond the named ones are refused."""
+
+    class Config:
+        """Pandera's settings."""
+
+        coerce = True
+        strict = True
+
+
+class Regions(Table):
+    """Square regions: tiles, or the patches cut from them."""
+
+    region_id: Series[str]
+    slide_id: Series[str]
+    tile_id: Series[str]
+    kind: Series[str] = pa.Field(isin=["tile", "patch"])
+    x_px: Series[int]
+    y_px: Series[int]
+    size_px: Series[int] = pa.Field(gt=0)
+    mpp: Series[float] = pa.Field(gt=0)
+
+    class Config(Table.Config):
+        """Each region appears once."""
+
+        unique = ["region_id"]  # noqa: RUF012  pandera reads a plain list
+
+
+class TileQuality(Table):
+    """What is known of a tile pair, and whether it is kept (with the reason where it is not)."""
+
+    region_id: Series[str] = pa.Field(unique=True)
+    slide_id: Series[str]
+    he_white: Series[float] = pa.Field(**RATIO)
+    ihc_white: Series[float] = pa.Field(**RATIO)
+    ssim_rgb: Series[float] = pa.Field(nullable=True)
+    structure_score: Series[float] = pa.Field(nullable=True)
+    admitted: Series[bool]
+    """Whether the frame's own slide (H&E where there is one) admits the tile: tissue enough."""
+    kept: Series[bool]
+    reason: Series[str]
+    """Empty for a kept tile."""
+
+
+class PairQuality(Table):
+    """Tile pairs after the nuclei are known: density agreement, weight, and the final choice."""
+
+    region_id: Series[str] = pa.Field(unique=True)
+    slide_id: Series[str]
+    he_nuclei: Series[float] = pa.Field(nullable=True)
+    ihc_nuclei: Series[float] = pa.Field(nullable=True)
+    density_agreement: Series[float] = pa.Field(nullable=True)
+    weight: Series[float] = pa.Field(ge=0)
+    kept: Series[bool]
+    reason: Series[str]
+
+
+class Nuclei(Table):
+    """Nuclei of one slide; positions in level-0 pixels of its own slide and of the pair's frame."""
+
+    nucleus_id: Series[int]
+    x_px: Series[float]
+    y_px: Series[float]
+    x_he_px: Series[float]
+    y_he_px: Series[float]
+    area_um2: Series[float] = pa.Field(gt=0)
+    hematoxylin_od: Series[float] = pa.Field(nullable=True)
+    dab_od_mean: Series[float] = pa.Field(nullable=True)
+    dab_od_max: Series[float] = pa.Field(nullable=True)
+    positive: Series[bool]
+    confidence: Series[float] = pa.Field(nullable=True)
+
+
+class RatioLabels(Table):
+    """The ratio of a region by one method, with its interval and the counts behind it."""
+
+    region_id: Series[str]
+    label_method: Series[str]
+    tumor_ratio: Series[float] = pa.Field(**RATIO)
+    lower: Series[float] = pa.Field(**RATIO)
+    upper: Series[float] = pa.Field(**RATIO)
+    positive_share: Series[float] = pa.Field(**RATIO)
+    n_positive: Series[int] = pa.Field(ge=0)
+    n_nuclei: Series[int] = pa.Field(ge=0)
+    positive_um2: Series[float] = pa.Field(ge=0)
+    nuclei_um2: Series[float] = pa.Field(ge=0)
+    weight: Series[float] = pa.Field(ge=0)
+
+    class Config(Table.Config):
+        """A region has one label a method."""
+
+        unique = ["region_id", "label_method"]  # noqa: RUF012
+
+
+class Folds(Table):
+    """Which part of a protocol's fold a slide belongs to."""
+
+    protocol: Series[str]
+    repeat: Series[int] = pa.Field(ge=0)
+    fold: Series[int] = pa.Field(ge=0)
+    slide_id: Series[str]
+    case_id: Series[str]
+    split: Series[str] = pa.Field(isin=["train", "validation", "test"])
+
+    class Config(Table.Config):
+        """A slide has one split in a fold."""
+
+        unique = ["protocol", "repeat", "fold", "slide_id"]  # noqa: RUF012
+
+
+class Predictions(Table):
+    """What an approach says of a region, raw and calibrated on validation slides."""
+
+    approach: Series[str]
+    protocol: Series[str]
+    repeat: Series[int] = pa.Field(ge=0)
+    fold: Series[int] = pa.Field(ge=0)
+    region_id: Series[str]
+    reference: Series[str]
+    """The quantity the approach learned to estimate, e.g. `ihc_measured`."""
+    tumor_ratio: Series[float] = pa.Field(nullable=True)
+    tumor_ratio_calibrated: Series[float] = pa.Field(nullable=True)
+    lower: Series[float] = pa.Field(nullable=True)
+    upper: Series[float] = pa.Field(nullable=True)
+
+    class Config(Table.Config):
+        """An approach predicts a region once in a fold."""
+
+        unique = ["approach", "protocol", "repeat", "fold", "region_id"]  # noqa: RUF012
+
+
+class References(Table):
+    """The ratio of a region by each reference: `ihc_measured`, `ihc_true`, `he_true`."""
+
+    region_id: Series[str]
+    reference: Series[str] = pa.Field(isin=["ihc_measured", "ihc_true", "he_true"])
+    tumor_ratio: Series[float] = pa.Field(**RATIO)
+    nuclei_um2: Series[float] = pa.Field(ge=0)
+    n_nuclei: Series[int] = pa.Field(ge=0)
+
+
+class PatchFeatures(Table):
+    """What can be said of an H&E patch without any network: colour and nuclei."""
+
+    region_id: Series[str] = pa.Field(unique=True)
+    mean_red: Series[float]
+    mean_green: Series[float]
+    mean_blue: Series[float]
+    n_he_nuclei: Series[int] = pa.Field(ge=0)
+    he_nuclei_um2: Series[float] = pa.Field(ge=0)
+
+
+class Scores(Table):
+    """One figure of the comparison."""
+
+    approach: Series[str]
+    supervision: Series[str]
+    protocol: Series[str]
+    reference: Series[str]
+    unit: Series[str] = pa.Field(isin=["region", "slide"])
+    regions: Series[str] = pa.Field(isin=["selected", "admitted"])
+    """`selected`: kept tiles; `admitted`: every region that H&E alone admits."""
+    output: Series[str] = pa.Field(isin=["raw", "calibrated"])
+    metric: Series[str]
+    value: Series[float] = pa.Field(nullable=True)
+    lower: Series[float] = pa.Field(nullable=True)
+    upper: Series[float] = pa.Field(nullable=True)
+    n_slides: Series[int]
+    n_regions: Series[int]
+
+
+class Failures(Table):
+    """A slide that a step could not finish."""
+
+    slide_id: Series[str]
+    step: Series[str]
+    error: Series[str]
+    message: Series[str]
