@@ -64,7 +64,7 @@ def _field_types(owner: type) -> dict[str, Any]:
     if isinstance(owner, type) and issubclass(owner, BaseModel):
         return {name: field.annotation for name, field in owner.model_fields.items()}
     hints = typing.get_type_hints(owner)
-    return {field.name: hints[field.name] for field in dataclasses.fields(owner)}
+    return {name: hints[name] for name in owner.__dataclass_fields__}  # type: ignore[attr-defined]
 
 
 def _group_of(annotation: Any) -> type | None:

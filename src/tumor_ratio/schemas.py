@@ -7,10 +7,12 @@ pixels at `mpp` (micrometres per pixel).
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandera.pandas as pa
 from pandera.typing.pandas import Series
 
-RATIO = {"ge": 0.0, "le": 1.0, "nullable": True}
+RATIO: dict[str, Any] = {"ge": 0.0, "le": 1.0, "nullable": True}
 
 
 class Table(pa.DataFrameModel):
@@ -107,6 +109,22 @@ class RatioLabels(Table):
         unique = ["region_id", "label_method"]  # noqa: RUF012
 
 
+class TrainingPatches(Table):
+    """A sampled patch of a training or validation slide, with what it teaches."""
+
+    region_id: Series[str] = pa.Field(unique=True)
+    slide_id: Series[str]
+    tile_id: Series[str]
+    kind: Series[str] = pa.Field(isin=["patch"])
+    x_px: Series[int]
+    y_px: Series[int]
+    size_px: Series[int] = pa.Field(gt=0)
+    mpp: Series[float] = pa.Field(gt=0)
+    split: Series[str] = pa.Field(isin=["train", "validation"])
+    tumor_ratio: Series[float] = pa.Field(ge=0.0, le=1.0)
+    weight: Series[float] = pa.Field(ge=0)
+
+
 class Folds(Table):
     """Which part of a protocol's fold a slide belongs to."""
 
@@ -191,3 +209,50 @@ class Failures(Table):
     step: Series[str]
     error: Series[str]
     message: Series[str]
+
+
+class RegionTruths(Table):
+    """True ratios of a phantom's regions on both sections; `around`: in a wider square."""
+
+    region_id: Series[str] = pa.Field(unique=True)
+    slide_id: Series[str]
+    he_true: Series[float] = pa.Field(**RATIO)
+    he_n_nuclei: Series[int] = pa.Field(ge=0)
+    he_nuclei_um2: Series[float] = pa.Field(ge=0)
+    he_true_around: Series[float] = pa.Field(**RATIO)
+    he_n_around: Series[int] = pa.Field(ge=0)
+    ihc_true: Series[float] = pa.Field(**RATIO)
+    ihc_n_nuclei: Series[int] = pa.Field(ge=0)
+    ihc_nuclei_um2: Series[float] = pa.Field(ge=0)
+
+
+class Approaches(Table):
+    """What is compared, and whether it could be."""
+
+    approach: Series[str] = pa.Field(unique=True)
+    role: Series[str] = pa.Field(isin=["network", "baseline", "ceiling", "auxiliary"])
+    """`auxiliary`: serves another figure, is not shown itself."""
+    supervision: Series[str]
+    scored: Series[bool]
+    coverage: Series[float] = pa.Field(**RATIO)
+    """Share of the labelled test regions that the approach predicted."""
+    reason: Series[str] = pa.Field(nullable=True)
+    """Empty for an approach that was scored; a CSV brings empty text back as undefined."""
+
+
+class ComparedRegions(Table):
+    """Test regions that every scored approach predicted, one row an approach and a reference."""
+
+    approach: Series[str]
+    protocol: Series[str]
+    repeat: Series[int] = pa.Field(ge=0)
+    fold: Series[int] = pa.Field(ge=0)
+    slide_id: Series[str]
+    region_id: Series[str]
+    reference: Series[str]
+    measured: Series[float] = pa.Field(ge=0, le=1)
+    measured_um2: Series[float] = pa.Field(ge=0)
+    raw: Series[float]
+    calibrated: Series[float] = pa.Field(nullable=True)
+    he_um2: Series[float] = pa.Field(nullable=True)
+    selected: Series[bool]

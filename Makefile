@@ -1,0 +1,57 @@
+# `make` alone lists the targets.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+KEDRO := $(BIN)/kedro
+ARGS ?=
+
+# An installation is skipped while the hash of its lock stands in the stamp file.
+HASH = sha256sum $(1) pyproject.toml | sha256sum | cut -d' ' -f1
+
+.DEFAULT_GOAL := help
+.PHONY: help install install-dev run test lint viz mlflow bench clean
+
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+install:  ## make the virtual environment with the tested pins
+	@if [ "$$($(call HASH,requirements.lock))" != "$$(cat $(VENV)/.run-lock 2>/dev/null)" ]; then \
+		set -e; test -x $(BIN)/python || $(PYTHON) -m venv $(VENV); \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock; \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .; \
+		$(call HASH,requirements.lock) > $(VENV)/.run-lock; \
+	fi
+
+install-dev: install  ## the same with what the tests need
+	@if [ "$$($(call HASH,requirements-dev.lock))" != "$$(cat $(VENV)/.dev-lock 2>/dev/null)" ]; then \
+		set -e; \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.lock; \
+		$(call HASH,requirements-dev.lock) > $(VENV)/.dev-lock; \
+	fi
+
+run: install  ## render the embedded cohort, train, evaluate, print the results table
+	$(KEDRO) run $(ARGS)
+
+lint: install-dev  ## style, types and the import contract
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: lint  ## lint, then the whole test suite
+	$(BIN)/python -m pytest $(ARGS)
+
+viz: install  ## the graph of the pipelines in the browser
+	$(KEDRO) viz run $(ARGS)
+
+mlflow: install  ## compare the runs in the browser
+	$(KEDRO) mlflow ui $(ARGS)
+
+bench: install-dev  ## measure speed as ratios, ours against the straightforward way
+	$(BIN)/python -m benchmarks $(ARGS)
+
+clean:  ## remove the environment, results and caches; slides of your own stay
+	rm -rf $(VENV) build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	find data -mindepth 2 -maxdepth 2 ! -name .gitkeep ! -path 'data/01_raw/*' -exec rm -rf {} +
+	rm -rf data/mlflow data/test data/01_raw/phantoms data/01_raw/slides data/01_raw/new_slides data/01_raw/cohort*.json
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

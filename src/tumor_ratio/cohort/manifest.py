@@ -1,0 +1,262 @@
+"""A CSV of the user's own slides, checked whole before anything runs."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import io
+import math
+import re
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tumor_ratio.cohort.pair import META_FIELDS, MetaValue
+from tumor_ratio.errors import ManifestError
+from tumor_ratio.imaging.slide_checks import MAX_MPP, MIN_MPP
+from tumor_ratio.params import Params
+
+REQUIRED_COLUMNS = ("slide_id",)
+PATH_COLUMNS = ("he_path", "ihc_path")
+MPP_COLUMNS = ("he_mpp", "ihc_mpp")
+NUMBER_COLUMNS = ("section_index", "section_spacing_um", "thickness_um")
+COLUMNS = ("slide_id", "case_id", *PATH_COLUMNS, *MPP_COLUMNS, *META_FIELDS)
+MARKER_MEANINGS = ("proliferation", "tumor")
+FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+
+
+class ManifestParams(Params):
+    """Where the user's own slides are listed."""
+
+    path: str = "data/manifest.csv"
+    """A CSV; relative paths inside it start from its own folder."""
+
+
+@dataclass(frozen=True)
+class PlannedPair:
+    """A manifest's row: slide files that are to be opened.
+
+    Parameters
+    ----------
+    slide_id, case_id : names of the pair and of its case.
+    he_path, ihc_path : the files, at least one; whether they exist shows when they are opened.
+    he_mpp, ihc_mpp : micrometres per pixel, or None to believe the file.
+    meta : the other columns, see `pair.META_FIELDS`; None where the row says nothing.
+    """
+
+    slide_id: str
+    case_id: str
+    he_path: Path | None
+    ihc_path: Path | None
+    he_mpp: float | None = None
+    ihc_mpp: float | None = None
+    meta: dict[str, MetaValue] = field(default_factory=dict)
+
+    def to_record(self) -> dict[str, Any]:
+        """Describe the row in plain values, for JSON."""
+        return {
+            "slide_id": self.slide_id,
+            "case_id": self.case_id,
+            "he_path": None if self.he_path is None else str(self.he_path),
+            "ihc_path": None if self.ihc_path is None else str(self.ihc_path),
+            "he_mpp": self.he_mpp,
+            "ihc_mpp": self.ihc_mpp,
+            "meta": dict(self.meta),
+        }
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> PlannedPair:
+        """Rebuild what `to_record` described."""
+        he_path, ihc_path = (record[name] for name in PATH_COLUMNS)
+        return cls(
+            slide_id=record["slide_id"],
+            case_id=record["case_id"],
+            he_path=None if he_path is None else Path(he_path),
+            ihc_path=None if ihc_path is None else Path(ihc_path),
+            he_mpp=record["he_mpp"],
+            ihc_mpp=record["ihc_mpp"],
+            meta=dict(record["meta"]),
+        )
+
+
+def read_manifest(path: Path | str, root: Path | None = None) -> tuple[PlannedPair, ...]:
+    """Read and check a manifest.
+
+    Parameters
+    ----------
+    path : a CSV (comma, semicolon or tab; UTF-8 with or without a byte-order mark) with `slide_id`,
+        at least one of `he_path` and `ihc_path`, and any of the other `COLUMNS`. Empty cells are
+        unknown; an empty `case_id` is the slide's own id.
+    root : folder from which a relative `path` starts; the current folder by default.
+
+    Returns
+    -------
+    tuple of PlannedPair
+        In the file's order, image paths absolute. Whether the images exist and can be read shows
+        when they are opened, and then costs that slide only.
+
+    Raises
+    ------
+    ManifestError
+        Naming every bad row and column at once, with what to do.
+    """
+    path = (root or Path.cwd()) / path
+    header, rows = _read_rows(path)
+    problems = _column_problems(header)
+    if problems:
+        raise ManifestError(str(path), problems)
+    if not rows:
+        raise ManifestError(str(path), ["no slides: add one row a slide below the header"])
+    planned = []
+    for line, cells in rows:
+        pair, complaints = _planned_pair(cells, path.parent)
+        problems += [f"line {line} ({cells['slide_id'] or 'no slide_id'}): {c}" for c in complaints]
+        planned.append((line, pair))
+    problems += _repeated_names([(line, pair.slide_id) for line, pair in planned])
+    problems += _shared_files(planned)
+    if problems:
+        raise ManifestError(str(path), problems)
+    return tuple(pair for _, pair in planned)
+
+
+def _read_rows(path: Path) -> tuple[list[str], list[tuple[int, defaultdict[str, str]]]]:
+    """Header, and line number with cells of each row that is not empty."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise ManifestError(
+            str(path), ["no such file; set cohort.manifest.path to your list of slides"]
+        ) from None
+    except OSError as error:
+        raise ManifestError(str(path), [f"cannot be read: {error.strerror}"]) from error
+    except UnicodeDecodeError as error:
+        raise ManifestError(
+            str(path), ["not UTF-8 text; save the table as 'CSV UTF-8' and try again"]
+        ) from error
+    first_line = text.partition("\n")[0]
+    delimiter = max(",;\t", key=first_line.count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    header: list[str] = []
+    rows = []
+    problems = []
+    for cells in reader:
+        stripped = [cell.strip() for cell in cells]
+        if not any(stripped):
+            continue
+        if not header:
+            header = stripped
+            continue
+        if len(stripped) > len(header) and any(stripped[len(header) :]):
+            problems.append(
+                f"line {reader.line_num}: {len(stripped)} cells under {len(header)} columns; quote "
+                "cells that contain the separator"
+            )
+        named = defaultdict(str, zip(header, stripped, strict=False))
+        rows.append((reader.line_num, named))
+    if problems:
+        raise ManifestError(str(path), problems)
+    return header, rows
+
+
+def _column_problems(header: list[str]) -> list[str]:
+    problems = []
+    for name, count in Counter(header).items():
+        if count > 1:
+            problems.append(f"column '{name}' appears {count} times; keep one")
+        if name not in COLUMNS:
+            close = difflib.get_close_matches(name.lower(), COLUMNS, n=1)
+            hint = f" (did you mean '{close[0]}'?)" if close else ""
+            problems.append(f"unknown column '{name}'{hint}; valid columns: {', '.join(COLUMNS)}")
+    missing = [name for name in REQUIRED_COLUMNS if name not in header]
+    problems += [f"no column '{name}'; add it" for name in missing]
+    if not set(PATH_COLUMNS) & set(header):
+        problems.append("neither a column 'he_path' nor 'ihc_path'; add at least one")
+    return problems
+
+
+def _planned_pair(cells: Mapping[str, str], folder: Path) -> tuple[PlannedPair, list[str]]:
+    complaints: list[str] = []
+    slide_id = cells["slide_id"]
+    if not slide_id:
+        complaints.append("no slide_id; give each slide a name")
+    elif not FILE_NAME.fullmatch(slide_id):
+        complaints.append(
+            f"slide_id '{slide_id}' becomes part of file names; use letters, digits, '_', '-' and "
+            "'.', beginning with a letter or digit, at most 100"
+        )
+    paths = {name: (folder / cells[name] if cells[name] else None) for name in PATH_COLUMNS}
+    if not any(paths.values()):
+        complaints.append("neither he_path nor ihc_path; give at least one image")
+    elif paths["he_path"] == paths["ihc_path"]:
+        complaints.append("he_path and ihc_path name the same file")
+    numbers = {}
+    for name in (*MPP_COLUMNS, *NUMBER_COLUMNS):
+        numbers[name], complaint = _number(name, cells[name])
+        complaints += complaint
+    meaning = cells["marker_meaning"].lower()
+    if meaning and meaning not in MARKER_MEANINGS:
+        complaints.append(
+            f"marker_meaning '{cells['marker_meaning']}' is unknown; use one of "
+            f"{', '.join(MARKER_MEANINGS)}, or leave it empty"
+        )
+    meta: dict[str, MetaValue] = {
+        name: numbers[name] if name in NUMBER_COLUMNS else cells[name] or None
+        for name in META_FIELDS
+    }
+    meta["marker_meaning"] = meaning or None
+    pair = PlannedPair(
+        slide_id=slide_id,
+        case_id=cells["case_id"] or slide_id,
+        he_path=paths["he_path"],
+        ihc_path=paths["ihc_path"],
+        he_mpp=numbers["he_mpp"],
+        ihc_mpp=numbers["ihc_mpp"],
+        meta=meta,
+    )
+    return pair, complaints
+
+
+def _number(name: str, text: str) -> tuple[float | None, list[str]]:
+    if not text:
+        return None, []
+    try:
+        value = float(text)
+    except ValueError:
+        return None, [f"{name} '{text}' is not a number (decimals take a point)"]
+    if name in MPP_COLUMNS and not MIN_MPP <= value <= MAX_MPP:
+        return None, [
+            f"{name} {text} is not believable; micrometres per pixel lie in "
+            f"[{MIN_MPP:g}, {MAX_MPP:g}]"
+        ]
+    if not math.isfinite(value) or value < 0 or (name != "section_index" and value == 0):
+        return None, [f"{name} {text} must be a positive number"]
+    return value, []
+
+
+def _repeated_names(names: list[tuple[int, str]]) -> list[str]:
+    lines = defaultdict(list)
+    for line, name in names:
+        if name:
+            lines[name.lower()].append((line, name))  # file systems may not tell a from A
+    return [
+        f"slide_id '{same[0][1]}' on lines {', '.join(str(line) for line, _ in same)}; "
+        "each slide needs a name of its own (upper and lower case do not count)"
+        for same in lines.values()
+        if len(same) > 1
+    ]
+
+
+def _shared_files(planned: list[tuple[int, PlannedPair]]) -> list[str]:
+    """Complaints about one image in several cases: it would be trained on and tested with."""
+    users = defaultdict(list)
+    for line, pair in planned:
+        for path in {pair.he_path, pair.ihc_path} - {None}:
+            users[path].append((line, pair.case_id))
+    return [
+        f"{path} on lines {', '.join(str(line) for line, _ in rows)} belongs to several cases; "
+        "give these rows one case_id"
+        for path, rows in users.items()
+        if len({case for _, case in rows}) > 1
+    ]

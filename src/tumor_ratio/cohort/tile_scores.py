@@ -1,0 +1,136 @@
+"""What is measured of each tile pair before it is chosen: white, tissue, likeness."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+from pydantic import Field, model_validator
+
+from tumor_ratio.cohort.pair import SlidePair
+from tumor_ratio.errors import SlideError
+from tumor_ratio.imaging.readers import RgbImage
+from tumor_ratio.imaging.regions import Region, iter_regions
+from tumor_ratio.imaging.similarity import ssim_rgb, structure_score
+from tumor_ratio.imaging.slide import Slide
+from tumor_ratio.imaging.tissue import tissue_fraction, white_fraction
+from tumor_ratio.params import Params
+from tumor_ratio.steps import step
+
+SCORE_COLUMNS = (
+    "he_white",
+    "ihc_white",
+    "he_tissue",
+    "ihc_tissue",
+    "ssim_rgb",
+    "structure_score",
+)
+
+
+class TileScoreParams(Params):
+    """How tiles are measured."""
+
+    mpp: float = Field(2.0, ge=0.05, le=16)
+    """Micrometres per pixel at which white, tissue and structure are judged."""
+    ssim_mpp: float = Field(2.0, ge=0.05, le=16)
+    """Micrometres per pixel at which SSIM is computed; the study's is the tile's own."""
+    white_level: int = Field(225, ge=1, le=255)
+    """A pixel is white when all its channels reach this value."""
+    blur_um: float = Field(12.0, gt=0, le=64)
+    """Blur of the structure score: finer structures differ between neighbouring sections."""
+    background_um: float = Field(80.0, gt=0, le=640)
+    """Background of the structure score: coarser structures agree for wrong partners too."""
+    overview_mpp: float = Field(8.0, ge=1, le=20)
+    """Micrometres per pixel at which a slide is searched for tissue."""
+    min_tissue_um2: float = Field(10_000.0, ge=0)
+    """A slide with less tissue than this is refused as blank."""
+
+    @model_validator(mode="after")
+    def _background_is_coarser(self) -> TileScoreParams:
+        if self.blur_um >= self.background_um:
+            raise ValueError("background_um must be larger than blur_um")
+        return self
+
+
+@step(version=1)
+def score_pair_tiles(pair: SlidePair, tiles: pd.DataFrame, params: TileScoreParams) -> pd.DataFrame:
+    """Measure the tiles of one slide pair.
+
+    Parameters
+    ----------
+    pair : the slides; with only one of them, what needs the other is NaN.
+    tiles : the slide's tiles (`schemas.Regions`).
+    params : how to measure.
+
+    Returns
+    -------
+    DataFrame
+        One row a tile: region_id, slide_id and `SCORE_COLUMNS`; shares in [0, 1], scores in
+        [-1, 1]. `structure_score` is also NaN where a side is blank.
+
+    Raises
+    ------
+    SlideError
+        If a slide shows no tissue, or cannot be read.
+    """
+    for slide, stain in ((pair.he, "H&E"), (pair.ihc, "IHC")):
+        if slide is not None:
+            _require_tissue(slide, stain, params)
+    rows = [
+        {"region_id": tile.region_id, "slide_id": pair.slide_id, **_scores(pair, tile, params)}
+        for tile in iter_regions(tiles)
+    ]
+    table = pd.DataFrame(rows, columns=["region_id", "slide_id", *SCORE_COLUMNS])
+    return table.astype(dict.fromkeys(SCORE_COLUMNS, "float64"))
+
+
+def at_mpp(region: Region, mpp: float) -> Region:
+    """Give the same square at another resolution; its side is rounded to a whole pixel."""
+    size_px = max(1, round(region.side_um / mpp))
+    return Region(
+        region.slide_id,
+        region.tile_id,
+        region.kind,
+        region.x_px,
+        region.y_px,
+        size_px,
+        region.side_um / size_px,
+    )
+
+
+def _scores(pair: SlidePair, tile: Region, params: TileScoreParams) -> dict[str, float]:
+    region = at_mpp(tile, params.mpp)
+    he = None if pair.he is None else pair.read_he(region)
+    ihc = None if pair.ihc is None else pair.read_ihc(region)
+    scores = dict.fromkeys(SCORE_COLUMNS, math.nan)
+    for name, rgb in (("he", he), ("ihc", ihc)):
+        if rgb is not None:
+            scores[f"{name}_white"] = white_fraction(rgb, white_level=params.white_level)
+            scores[f"{name}_tissue"] = tissue_fraction(rgb, region.mpp)
+    if he is not None and ihc is not None:
+        scores["structure_score"] = structure_score(
+            he, ihc, region.mpp, blur_um=params.blur_um, background_um=params.background_um
+        )
+        scores["ssim_rgb"] = ssim_rgb(*_at_ssim_mpp(pair, tile, params, he, ihc))
+    return scores
+
+
+def _at_ssim_mpp(
+    pair: SlidePair, tile: Region, params: TileScoreParams, he: RgbImage, ihc: RgbImage
+) -> tuple[RgbImage, RgbImage]:
+    if params.ssim_mpp == params.mpp:
+        return he, ihc
+    region = at_mpp(tile, params.ssim_mpp)
+    return pair.read_he(region), pair.read_ihc(region)
+
+
+def _require_tissue(slide: Slide, stain: str, params: TileScoreParams) -> None:
+    overview, mpp = slide.read_overview(params.overview_mpp)
+    tissue_um2 = tissue_fraction(overview, mpp) * overview.shape[0] * overview.shape[1] * mpp**2
+    smaller = min(params.min_tissue_um2, 0.01 * slide.width_um * slide.height_um)
+    if tissue_um2 <= smaller:
+        raise SlideError(
+            slide.slide_id,
+            f"no tissue found on the {stain} slide {slide.path.name}",
+            "check that the scan shows the section, or leave the slide out",
+        )

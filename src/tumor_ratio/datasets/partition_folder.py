@@ -1,0 +1,179 @@
+"""A folder with one result a slide: what is in it, what still holds, how a result gets there."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import chdir
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from kedro.io import AbstractDataset
+from kedro.utils import load_obj
+
+from tumor_ratio.datasets.atomic import remove_unfinished, write_json, written_whole
+from tumor_ratio.datasets.fingerprint import file_hash
+from tumor_ratio.datasets.project_root import below_root, from_root
+
+INDEX = ".index.json"
+SIDECAR = ".fingerprint.json"
+
+DatasetConfig = Mapping[str, Any]
+"""A Kedro dataset as in the catalog, without its file path."""
+
+
+@dataclass(frozen=True)
+class PartitionRef:
+    """One slide's result on disk; small, picklable, read where it is needed.
+
+    Parameters
+    ----------
+    slide_id : the slide.
+    path : the file.
+    sha256 : hash of the file's bytes, which is what tasks that take this reference depend on.
+    dataset : how the file is read.
+    """
+
+    slide_id: str
+    path: Path
+    sha256: str
+    dataset: DatasetConfig = field(compare=False)
+
+    def load(self) -> Any:
+        """Read the result.
+
+        Raises
+        ------
+        kedro.io.DatasetError
+            If the file is gone or unreadable.
+        """
+        return dataset_at(self.path, self.dataset).load()
+
+    def __fingerprint__(self) -> str:
+        """Say what tasks that take this reference depend on."""
+        return self.sha256
+
+
+def dataset_at(path: Path, config: DatasetConfig) -> AbstractDataset:
+    """Kedro dataset of one file."""
+    return AbstractDataset.from_config(path.name, {**config, "filepath": path.as_posix()})
+
+
+@dataclass(frozen=True)
+class PartitionFolder:
+    """Where results lie: a file, a sidecar with its fingerprint each, and one index.
+
+    Parameters
+    ----------
+    path : the folder.
+    suffix : of the result files.
+    dataset : how a result is written and read.
+    root : the project's folder; produced files are named relative to it.
+    schema : dotted name of a pandera schema that every result must meet; empty for none.
+    """
+
+    path: Path
+    suffix: str
+    dataset: DatasetConfig
+    root: Path
+    schema: str = ""
+
+    def result_path(self, slide_id: str) -> Path:
+        """File of a slide's result; characters that no file name may have are percent-coded."""
+        name = quote(slide_id, safe=" ()+,=@~")
+        return self.path / f"{'%2E' + name[1:] if name.startswith('.') else name}{self.suffix}"
+
+    def sidecar_path(self, slide_id: str) -> Path:
+        """File that says what a slide's result was made from."""
+        result = self.result_path(slide_id)
+        return result.with_name(result.name + SIDECAR)
+
+    def prepare(self) -> None:
+        """Make ready for a save: until it ends well, there is nothing to load."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        self._index.unlink(missing_ok=True)
+        remove_unfinished(self.path)
+
+    def holds(self, slide_id: str, fingerprint: str) -> bool:
+        """Whether the slide's result is whole and was made from the same things."""
+        sidecar = self.sidecar(slide_id)
+        files = [
+            [str(self.result_path(slide_id)), sidecar.get("bytes")],
+            *sidecar.get("products", []),
+        ]
+        return sidecar.get("fingerprint") == fingerprint and all(
+            _size(from_root(name, self.root)) == size for name, size in files
+        )
+
+    def sidecar(self, slide_id: str) -> dict[str, Any]:
+        """Read what is known of a slide's result; empty where there is none."""
+        try:
+            content = json.loads(self.sidecar_path(slide_id).read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
+            return {}
+        return content if isinstance(content, dict) else {}
+
+    def write(self, slide_id: str, task: partial[Any], fingerprint: str) -> None:
+        """Carry out a slide's task and keep the result; runs in a worker process.
+
+        The old sidecar goes before the new result comes, so that a process killed in between
+        leaves a result that nobody trusts. The project is the task's current folder, wherever the
+        run was started: relative paths mean the same in every process.
+        """
+        start_s = time.monotonic()
+        with chdir(self.root):
+            value = self._checked(task())
+        result, sidecar = self.result_path(slide_id), self.sidecar_path(slide_id)
+        with written_whole(result) as temporary:
+            dataset_at(temporary, self.dataset).save(value)
+            sidecar.unlink(missing_ok=True)
+        record = {
+            "slide_id": slide_id,
+            "fingerprint": fingerprint,
+            "sha256": file_hash(result),
+            "bytes": _size(result),
+            "seconds": round(time.monotonic() - start_s, 3),
+            "products": self._products(value),
+        }
+        write_json(sidecar, record)
+
+    def write_index(self, slide_ids: Iterable[str]) -> None:
+        """Make the results of these slides, in this order, the ones that are loaded."""
+        write_json(self._index, {name: self.sidecar(name)["sha256"] for name in slide_ids})
+
+    def read_index(self) -> dict[str, PartitionRef] | None:
+        """References to the slides of the last save; None where no save has ended well."""
+        try:
+            index = json.loads(self._index.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        return {
+            name: PartitionRef(name, self.result_path(name), sha256, self.dataset)
+            for name, sha256 in index.items()
+        }
+
+    @property
+    def _index(self) -> Path:
+        return self.path / INDEX
+
+    def _checked(self, value: Any) -> Any:
+        return load_obj(self.schema).validate(value, lazy=True) if self.schema else value
+
+    def _products(self, value: Any) -> list[list[Any]]:
+        names = value.get("products", []) if isinstance(value, dict) else []
+        paths = [from_root(name, self.root) for name in names]
+        missing = [str(path) for path in paths if not path.exists()]
+        if missing:
+            raise FileNotFoundError(f"the step names files that it did not make: {missing}")
+        return [[below_root(path, self.root), _size(path)] for path in paths]
+
+
+def _size(path: Path) -> int | None:
+    """Size of a file in bytes; 0 for a folder, None where there is nothing."""
+    if path.is_file():
+        return path.stat().st_size
+    return 0 if path.exists() else None

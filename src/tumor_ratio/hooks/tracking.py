@@ -1,0 +1,196 @@
+"""Keeps one MLflow run a `kedro run` and one child run an approach, with equal names in each."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kedro.framework.hooks import hook_impl
+from kedro.framework.project import pipelines as registry
+from kedro.io import CatalogProtocol
+from kedro.pipeline.node import Node
+
+from tumor_ratio.datasets import tracking
+from tumor_ratio.datasets.mlflow_runs import TRAINED_IN, RunTree, TrackedRun
+from tumor_ratio.datasets.trained_model import (
+    ModelRef,
+    TrainedModelDataset,
+    metrics_of,
+    read_history,
+)
+from tumor_ratio.hooks.parameters import flat, parameters_of, without_namespace
+from tumor_ratio.reporting.stamps import RESEARCH_USE
+
+logger = logging.getLogger(__name__)
+
+TAG = "approach."
+"""Prefix of the node tag that names a node's approach."""
+
+FILES_MOST = 20
+"""A dataset that is a folder is published only if it is small: MLflow is no place for tiles."""
+
+
+class TrackingHook:
+    """Tells MLflow, beside what kedro-mlflow tells it, about approaches.
+
+    Nodes tagged `approach.<name>` write to that approach's child run: their parameters, what they
+    log through `tumor_ratio.datasets.tracking`, and what the catalog marks. Catalog entries say
+    `metadata: {mlflow: ...}`:
+
+    - `metrics`: a dict of numbers, to the current run;
+    - `approach_metrics`: a dict of approaches with a dict of numbers each, to their runs;
+    - `artifact`: the file, to the current run.
+
+    All of it rests while kedro-mlflow tracks nothing.
+    """
+
+    def __init__(self) -> None:
+        self._tree: RunTree | None = None
+        self._catalog: CatalogProtocol | None = None
+
+    @hook_impl(trylast=True)
+    def before_pipeline_run(self, run_params: Mapping[str, Any], catalog: CatalogProtocol) -> None:
+        """Take over the run that kedro-mlflow has started; mark runs that were killed."""
+        self._catalog = catalog
+        parent_id = _active_run_id()
+        if parent_id is None:
+            self._rest()
+            return
+        from mlflow.tracking import MlflowClient
+
+        tags = {"research_use": RESEARCH_USE, "mlflow.note.content": RESEARCH_USE}
+        project = Path(run_params.get("project_path") or ".")
+        self._tree = RunTree(MlflowClient(), parent_id, project, tags)
+        for run_id in self._tree.end_stale():
+            logger.info("MLflow run %s had been killed; it is marked so now", run_id)
+        tracking.track_in(self._tree.parent)
+        atexit.register(self._interrupted)
+
+    @hook_impl(tryfirst=True)
+    def before_node_run(self, node: Node, inputs: dict[str, Any]) -> None:
+        """Make the node's run the current one, and log its parameters flat.
+
+        Kedro hands the hooks a copy of the inputs. Typed parameters become plain dicts in it, so
+        that kedro-mlflow, which comes after, logs the same flat names instead of one long text.
+        """
+        self._choose_run(node)
+        if self._tree is None:
+            return
+        parameters = parameters_of(inputs)
+        inputs.update({f"params:{name}": value for name, value in parameters.items()})
+        approach = approach_of(node)
+        if approach:
+            for name, value in parameters.items():
+                own = flat(without_namespace(name, approach), value)
+                self._tree.child(approach).log_parameters(own)
+
+    @hook_impl
+    def before_dataset_saved(self, node: Node) -> None:
+        """Make the node's run the current one: training happens while its model is saved."""
+        self._choose_run(node)
+
+    @hook_impl
+    def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
+        """Log what the catalog marks for MLflow."""
+        if self._tree is None or self._catalog is None:
+            return
+        dataset = self._catalog[dataset_name]
+        kind = (getattr(dataset, "metadata", None) or {}).get("mlflow")
+        if kind == "metrics":
+            tracking.log_metrics(data)
+        elif kind == "approach_metrics":
+            for approach, metrics in data.items():
+                self._run_of(approach).log_history([(0, metrics)])
+        elif kind == "artifact":
+            _publish(dataset, dataset_name)
+        elif kind is not None:
+            logger.warning("%s: unknown `metadata: {mlflow: %s}`", dataset_name, kind)
+
+    @hook_impl(tryfirst=True)
+    def after_pipeline_run(self) -> None:
+        """End the children well."""
+        self._close("FINISHED")
+
+    @hook_impl(tryfirst=True)
+    def on_pipeline_error(self) -> None:
+        """End the children as failed."""
+        self._close("FAILED")
+
+    def _choose_run(self, node: Node) -> None:
+        if self._tree is not None:
+            approach = approach_of(node)
+            tracking.track_in(self._tree.child(approach) if approach else self._tree.parent)
+
+    def _run_of(self, approach: str) -> TrackedRun:
+        """Run of the approach; trained in another run, it takes over parameters and history.
+
+        The training's own metrics come from the model: the other run may hold test metrics, too,
+        and these may be out of date.
+        """
+        assert self._tree is not None
+        is_new = not self._tree.knows(approach)
+        run = self._tree.child(approach)
+        model = self._model_of(approach) if is_new else None
+        if model is not None:
+            run.log_history([*read_history(model.folder), (0, metrics_of(model))])
+            trained_in = model.card["mlflow_run_id"]
+            if trained_in:
+                run.set_tags({TRAINED_IN: trained_in})
+                run.copy_parameters(trained_in)
+        return run
+
+    def _model_of(self, approach: str) -> ModelRef | None:
+        assert self._catalog is not None
+        for pipeline in dict(registry).values():
+            for node in pipeline.nodes:
+                for name in node.outputs if approach_of(node) == approach else ():
+                    dataset = self._catalog.get(name)
+                    if isinstance(dataset, TrainedModelDataset) and dataset.exists():
+                        return dataset.load()
+        return None
+
+    def _close(self, status: str) -> None:
+        if self._tree is not None:
+            self._tree.close(status)
+        self._rest()
+
+    def _rest(self) -> None:
+        self._tree = None
+        tracking.track_in(None)
+        atexit.unregister(self._interrupted)
+
+    def _interrupted(self) -> None:
+        """At the end of a process in the middle of a run: MLflow would call the run finished."""
+        import mlflow
+
+        if self._tree is not None:
+            self._tree.close("KILLED")
+            mlflow.end_run("KILLED")
+
+
+def approach_of(node: Node) -> str:
+    """The approach that the node's tags name; empty for none."""
+    return next((tag.removeprefix(TAG) for tag in sorted(node.tags) if tag.startswith(TAG)), "")
+
+
+def _active_run_id() -> str | None:
+    import mlflow
+
+    run = mlflow.active_run()
+    return run.info.run_id if run else None
+
+
+def _publish(dataset: Any, name: str) -> None:
+    load_path = getattr(dataset, "_get_load_path", None)
+    described = dataset._describe()
+    place = load_path() if load_path else described.get("filepath") or described.get("path")
+    path = Path(str(place))
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    if len(files) > FILES_MOST:
+        logger.warning("%s: %d files are too many for MLflow; none is published", name, len(files))
+        return
+    for file in files:
+        tracking.log_artifact(file)

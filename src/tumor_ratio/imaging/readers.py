@@ -1,0 +1,215 @@
+"""One small interface over the libraries that read slide files.
+
+A reader knows the file's levels and its claimed pixel size, and gives pixels of one level. It is
+opened through `open_reader`, which keeps a few open per process.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import warnings
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+RgbImage = npt.NDArray[np.uint8]
+"""(H, W, 3) uint8."""
+
+Level = tuple[int, int, float]
+"""Width and height in pixels, and how many level-0 pixels one of its pixels spans."""
+
+PILLOW_FORMATS = ("PNG", "JPEG", "BMP", "WEBP")
+PILLOW_LIMIT_PX = 100_000_000
+OPEN_READERS = 4
+
+
+class UnreadableError(Exception):
+    """A file that cannot be used as a slide: what is wrong, and what to do."""
+
+    def __init__(self, message: str, remedy: str) -> None:
+        super().__init__(message, remedy)
+        self.message = message
+        self.remedy = remedy
+
+
+class Reader(Protocol):
+    """Pixels of an open slide file."""
+
+    name: str
+    levels: tuple[Level, ...]
+    claimed_mpp: tuple[float, float] | None
+    """Micrometres per pixel in x and y as the file says, believable or not."""
+
+    def read_level(self, level: int, x_px: int, y_px: int, width: int, height: int) -> RgbImage:
+        """Pixels of a level, in that level's own pixels; white outside the slide."""
+
+
+class OpenSlideReader:
+    """Whatever OpenSlide opens: SVS, NDPI, MRXS, SCN, DICOM, tiled TIFF, and more."""
+
+    name = "openslide"
+
+    def __init__(self, path: Path) -> None:
+        import openslide
+
+        self._slide = openslide.OpenSlide(path)
+        width, height = self._slide.dimensions
+        self._downsamples = self._slide.level_downsamples
+        self.levels = tuple(
+            (w, h, whole_downsample(width, height, w, h, downsample))
+            for (w, h), downsample in zip(
+                self._slide.level_dimensions, self._downsamples, strict=True
+            )
+        )
+        x = _number(self._slide.properties.get(openslide.PROPERTY_NAME_MPP_X))
+        y = _number(self._slide.properties.get(openslide.PROPERTY_NAME_MPP_Y))
+        self.claimed_mpp = (x, y) if x is not None and y is not None else None
+
+    def read_level(self, level: int, x_px: int, y_px: int, width: int, height: int) -> RgbImage:
+        """Pixels of a level; transparent ones, and those outside the slide, are white."""
+        # OpenSlide divides by its own downsample, which is not whole where a level was rounded.
+        location = (
+            round(x_px * self._downsamples[level]),
+            round(y_px * self._downsamples[level]),
+        )
+        rgba = self._slide.read_region(location, level, (width, height))
+        return on_white(rgba)
+
+
+class PillowReader:
+    """Small PNG, JPEG, BMP and WebP images, held in memory whole."""
+
+    name = "pillow"
+
+    def __init__(self, path: Path) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            try:
+                image = Image.open(path, formats=PILLOW_FORMATS)
+            except Image.DecompressionBombError as error:
+                raise _too_large() from error
+        with image:
+            if image.width * image.height > PILLOW_LIMIT_PX:
+                raise _too_large()
+            if image.mode.startswith(("I", "F")):
+                raise UnreadableError(
+                    f"pixels of kind {image.mode}, not 8-bit colour", "convert it to 8-bit RGB"
+                )
+            try:
+                self._rgb = on_white(image.convert("RGBA"))
+            except OSError as error:
+                raise UnreadableError(
+                    f"the image is damaged or truncated ({one_line(error)})",
+                    "copy or export the file again",
+                ) from error
+        self.levels = ((image.width, image.height, 1.0),)
+        self.claimed_mpp = None  # a PNG's or JPEG's dots per inch describe paper, not tissue
+
+    def read_level(self, level: int, x_px: int, y_px: int, width: int, height: int) -> RgbImage:
+        """Pixels of the only level; white outside the image."""
+        return crop(self._rgb, x_px, y_px, width, height)
+
+
+def open_reader(path: Path, name: str) -> Reader:
+    """Open the file with the named reader, or return the one this process holds open.
+
+    Parameters
+    ----------
+    path : the slide file; a changed file (size or time) is opened anew.
+    name : "openslide", "tifffile" or "pillow".
+
+    Raises
+    ------
+    OSError
+        If the file is gone, and whatever the library raises when it cannot open the file.
+    """
+    status = os.stat(path)
+    key = (os.getpid(), str(path), name, status.st_size, status.st_mtime_ns)
+    with _LOCK:
+        if key in _OPEN:
+            _OPEN.move_to_end(key)
+            return _OPEN[key]
+    reader = _reader_type(name)(path)
+    with _LOCK:
+        _OPEN[key] = reader
+        while len(_OPEN) > OPEN_READERS:
+            _OPEN.popitem(last=False)  # closed when its last user lets go of it
+    return reader
+
+
+def forget_reader(path: Path) -> None:
+    """Drop the open readers of a file: OpenSlide refuses every read after a first failed one."""
+    with _LOCK:
+        for key in [key for key in _OPEN if key[1] == str(path)]:
+            del _OPEN[key]
+
+
+def whole_downsample(
+    width: int, height: int, level_width: int, level_height: int, downsample: float
+) -> float:
+    """Return the whole number a level was shrunk by, where its rounded size fits one.
+
+    A level of 7775 px under 31103 px was shrunk by 4, not by 31103 / 7775 = 4.0004: taking the
+    latter misplaces pixels at the far edge.
+    """
+    whole = round(downsample)
+    fits = abs(width / whole - level_width) <= 1 and abs(height / whole - level_height) <= 1
+    return float(whole) if fits else float(downsample)
+
+
+def on_white(image: Image.Image) -> RgbImage:
+    """RGB pixels of an RGBA image laid on white."""
+    rgba = np.asarray(image)
+    alpha = rgba[..., 3]
+    if alpha.min(initial=255) == 255:
+        return np.ascontiguousarray(rgba[..., :3])
+    white = Image.new("RGBA", image.size, (255, 255, 255, 255))
+    return np.array(Image.alpha_composite(white, image).convert("RGB"))
+
+
+def crop(rgb: RgbImage, x_px: int, y_px: int, width: int, height: int) -> RgbImage:
+    """Cut a rectangle out of an image; white where it reaches beyond."""
+    out = np.full((height, width, 3), 255, dtype=np.uint8)
+    left, top = max(0, x_px), max(0, y_px)
+    right, bottom = min(rgb.shape[1], x_px + width), min(rgb.shape[0], y_px + height)
+    if left < right and top < bottom:
+        out[top - y_px : bottom - y_px, left - x_px : right - x_px] = rgb[top:bottom, left:right]
+    return out
+
+
+def one_line(error: BaseException) -> str:
+    """First line of an error's text, at most 120 characters."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:120] if lines else type(error).__name__
+
+
+def _reader_type(name: str) -> Any:
+    if name == "tifffile":
+        from tumor_ratio.imaging.tiff_reader import TiffReader
+
+        return TiffReader
+    return {"openslide": OpenSlideReader, "pillow": PillowReader}[name]
+
+
+def _too_large() -> UnreadableError:
+    return UnreadableError(
+        f"an image of over {PILLOW_LIMIT_PX // 10**6} million pixels in a format that is only "
+        "read whole",
+        "convert to a tiled pyramid (pyramidal TIFF)",
+    )
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        return None
+
+
+_OPEN: OrderedDict[tuple[int, str, str, int, int], Reader] = OrderedDict()
+_LOCK = threading.RLock()

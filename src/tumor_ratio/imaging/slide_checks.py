@@ -1,0 +1,134 @@
+"""Judging a slide file before it is used: who reads it, is it whole, is its pixel size known."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from tumor_ratio.imaging.readers import (
+    Reader,
+    UnreadableError,
+    forget_reader,
+    one_line,
+    open_reader,
+)
+
+MIN_MPP, MAX_MPP = 0.05, 20.0
+MIN_SIDE_PX = 16
+PROBE_PX = 32
+ANISOTROPY = 0.02
+
+DAMAGED = "copy or export the file again, or leave the slide out"
+
+
+def choose_reader(path: Path) -> Reader:
+    """Open a slide file with the library that serves it best.
+
+    Returns
+    -------
+    Reader
+        OpenSlide's where it opens and decodes the file; tifffile's for OME-TIFF and for the TIFFs
+        that OpenSlide refuses; Pillow's for small images.
+
+    Raises
+    ------
+    UnreadableError
+        If there is no such file, or none of them can read it.
+    """
+    if not path.exists():
+        raise UnreadableError("no such file", "correct the path in the manifest")
+    if path.is_dir():
+        raise UnreadableError("a folder, not a file", "correct the path in the manifest")
+    if path.stat().st_size == 0:
+        raise UnreadableError("the file is empty", DAMAGED)
+    with path.open("rb") as file:
+        is_tiff = file.read(4) in {b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"}
+    if is_tiff:
+        return _tiff_reader(path)
+    try:
+        return open_reader(path, "openslide")
+    except Exception as refusal:
+        try:
+            return open_reader(path, "pillow")
+        except UnreadableError:
+            raise
+        except Exception:
+            raise UnreadableError(
+                f"not an image that OpenSlide, tifffile or Pillow can open ({one_line(refusal)})",
+                "check that it is a whole-slide image and was copied whole",
+            ) from refusal
+
+
+def probe(reader: Reader, path: Path) -> None:
+    """Decode both ends of every level.
+
+    Raises
+    ------
+    UnreadableError
+        If one cannot be decoded: the file is truncated, damaged or uses an unknown compression.
+    """
+    for index, (width, height, _) in enumerate(reader.levels):
+        side = (min(PROBE_PX, width), min(PROBE_PX, height))
+        for corner in {(0, 0), (width - side[0], height - side[1])}:
+            try:
+                reader.read_level(index, *corner, *side)
+            except UnreadableError:
+                forget_reader(path)
+                raise
+            except Exception as error:
+                forget_reader(path)
+                raise UnreadableError(
+                    f"level {index} cannot be decoded at {corner} ({one_line(error)}): truncated, "
+                    "damaged or an unknown compression",
+                    DAMAGED,
+                ) from error
+
+
+def believable_mpp(claimed_mpp: tuple[float, float] | None, mpp: float | None) -> float:
+    """Micrometres per pixel: the given one, else the file's where it can be believed.
+
+    Raises
+    ------
+    UnreadableError
+        If neither serves; the remedy names the manifest's columns.
+    """
+    column = "set he_mpp or ihc_mpp (whichever the slide is) in the manifest"
+    if mpp is not None:
+        if not MIN_MPP <= mpp <= MAX_MPP:
+            raise UnreadableError(f"a pixel size of {mpp:g} um is not believable", column)
+        return float(mpp)
+    if claimed_mpp is None:
+        raise UnreadableError("no pixel size in the file", column)
+    x, y = claimed_mpp
+    if not (
+        math.isfinite(x) and math.isfinite(y) and min(x, y) >= MIN_MPP and max(x, y) <= MAX_MPP
+    ):
+        raise UnreadableError(
+            f"the file claims {x:g} x {y:g} um/px, which is not believable "
+            f"({MIN_MPP:g} to {MAX_MPP:g})",
+            column,
+        )
+    if abs(x - y) > ANISOTROPY * max(x, y):
+        raise UnreadableError(
+            f"the file claims pixels of {x:g} x {y:g} um, which are not square", column
+        )
+    return (x + y) / 2
+
+
+def _tiff_reader(path: Path) -> Reader:
+    from tumor_ratio.imaging.tiff_reader import is_ome, unreachable_bytes
+
+    missing = unreachable_bytes(path)
+    if missing:
+        raise UnreadableError(f"the file is truncated: {missing} bytes are missing", DAMAGED)
+    reasons: dict[str, UnreadableError] = {}
+    for name in ("tifffile", "openslide") if is_ome(path) else ("openslide", "tifffile"):
+        try:
+            reader = open_reader(path, name)
+            probe(reader, path)
+            return reader
+        except UnreadableError as error:
+            reasons[name] = error
+        except Exception as error:
+            reasons[name] = UnreadableError(f"not a readable TIFF ({one_line(error)})", DAMAGED)
+    raise reasons["tifffile"]  # OpenSlide says only that it does not support the file

@@ -1,0 +1,34 @@
+"""Regression losses, weighted by patch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tumor_ratio.models.regressor_options import LossOptions
+
+
+def regression_loss(predicted: Any, target: Any, weight: Any, options: LossOptions) -> Any:
+    """Weighted mean loss of a batch, in float32.
+
+    Parameters
+    ----------
+    predicted, target : (B,) tensors of ratios.
+    weight : (B,) tensor, at least 0; ignored unless `options.weighted`. A batch whose weights are
+        all 0 has loss 0.
+
+    Returns
+    -------
+    scalar tensor
+    """
+    from torch.nn import functional
+
+    predicted, target = predicted.float(), target.float()
+    if options.name == "smooth_l1":
+        loss = functional.smooth_l1_loss(predicted, target, beta=options.beta, reduction="none")
+    elif options.name == "mse":
+        loss = functional.mse_loss(predicted, target, reduction="none")
+    else:
+        loss = functional.l1_loss(predicted, target, reduction="none")
+    if not options.weighted:
+        return loss.mean()
+    return (loss * weight).sum() / weight.sum().clamp_min(1e-12)

@@ -1,0 +1,120 @@
+"""A finished regressor on disk: `model.safetensors` and the card that says what it is.
+
+Prediction needs nothing else: size, resolution, colours and origin of the model are read from its
+card, not from parameters. The card is written last, so that a folder with a card is whole.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tumor_ratio.errors import ModelUnavailableError
+from tumor_ratio.models.devices import ComputeOptions, resolve_compute
+from tumor_ratio.models.normalisation import Normalisation
+from tumor_ratio.models.predictor import Predictor
+from tumor_ratio.models.regressor import RatioRegressor
+from tumor_ratio.models.regressor_options import Architecture
+from tumor_ratio.models.weights_files import read_weights, write_weights
+
+WEIGHTS_FILE = "model.safetensors"
+CARD_FILE = "card.json"
+RETRAIN = "train it again with `kedro run --pipelines=regression`"
+
+
+def write_model(
+    folder: Path,
+    network: RatioRegressor,
+    normalisation: Normalisation,
+    description: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Write a model folder.
+
+    Parameters
+    ----------
+    folder : made if absent; an earlier model in it is replaced.
+    network, normalisation : what answers.
+    description : everything else for the card, as JSON-able values; at least `approach`, `mpp`,
+        `label_method`, `training_data` (`phantom` or `real`) and `stamps`.
+
+    Returns
+    -------
+    dict
+        The card: the description with `architecture`, `patch_px` and `normalisation`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    card = {
+        **description,
+        "patch_px": network.architecture.patch_px,
+        "architecture": dataclasses.asdict(network.architecture),
+        "normalisation": dataclasses.asdict(normalisation),
+    }
+    (folder / CARD_FILE).unlink(missing_ok=True)
+    write_weights(network.state_dict(), folder / WEIGHTS_FILE)
+    temporary = folder / (CARD_FILE + ".part")
+    text = json.dumps(card, indent=2, allow_nan=False)
+    temporary.write_text(text + "\n", encoding="utf-8")
+    os.replace(temporary, folder / CARD_FILE)
+    return dict(json.loads(text))
+
+
+def has_model(folder: Path) -> bool:
+    """Whether the folder holds a finished model."""
+    return (folder / CARD_FILE).is_file() and (folder / WEIGHTS_FILE).is_file()
+
+
+def read_card(folder: Path) -> dict[str, Any]:
+    """A model's card.
+
+    Raises
+    ------
+    ModelUnavailableError
+        If there is no readable card in the folder.
+    """
+    try:
+        card = json.loads((folder / CARD_FILE).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ModelUnavailableError(f"there is no finished model in {folder}", RETRAIN) from error
+    except (OSError, ValueError) as error:
+        raise ModelUnavailableError(
+            f"the model card in {folder} cannot be read: {error}", RETRAIN
+        ) from error
+    if not isinstance(card, dict):
+        raise ModelUnavailableError(f"the model card in {folder} is no card", RETRAIN)
+    return card
+
+
+def load_regressor(folder: Path, compute: ComputeOptions | None = None) -> Predictor:
+    """A trained regressor, ready to predict. Nothing in the folder is executed.
+
+    Parameters
+    ----------
+    folder : as `write_model` left it.
+    compute : device, precision and threads to predict with; `auto` by default, whatever it was
+        trained with.
+
+    Raises
+    ------
+    ModelUnavailableError
+        If the card or the weights are missing, damaged, or do not belong together.
+    """
+    card = read_card(folder)
+    weights = read_weights(folder / WEIGHTS_FILE, setting="the model folder")
+    try:
+        network = RatioRegressor(Architecture(**card["architecture"]))
+        colours = card["normalisation"]
+        normalisation = Normalisation(
+            tuple(colours["mean"]), tuple(colours["std"]), str(colours["source"])
+        )
+        network.load_state_dict(weights)
+    except (KeyError, TypeError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise ModelUnavailableError(
+            f"the card and the weights in {folder} do not fit: {reason}", RETRAIN
+        ) from error
+    settled = resolve_compute(compute or ComputeOptions())
+    return Predictor(settled.place(network).eval(), normalisation, settled)

@@ -1,0 +1,110 @@
+"""Patches by number, wherever their pixels are."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+RgbBatch = NDArray[np.uint8]
+Indices = NDArray[np.intp]
+
+AHEAD = 2
+
+
+class PatchSource(Protocol):
+    """Patches of one size, numbered from 0."""
+
+    def __len__(self) -> int: ...
+
+    def read(self, indices: Sequence[int] | Indices) -> RgbBatch:
+        """(B, H, W, 3) uint8 pixels of some patches, in the order asked for."""
+        ...
+
+
+@dataclass(frozen=True)
+class ArrayPatches:
+    """Patches that are in memory already.
+
+    Parameters
+    ----------
+    rgb : (N, H, W, 3) uint8
+    """
+
+    rgb: RgbBatch
+
+    def __len__(self) -> int:
+        return len(self.rgb)
+
+    def read(self, indices: Sequence[int] | Indices) -> RgbBatch:
+        """(B, H, W, 3) uint8 pixels of some patches, in the order asked for."""
+        return self.rgb[np.asarray(indices, dtype=np.intp)]
+
+
+@dataclass(frozen=True)
+class LabelledPatches:
+    """Patches with the ratios to be learned.
+
+    Parameters
+    ----------
+    source : N patches.
+    ratios : (N,) float32, finite.
+    weights : (N,) float32, at least 0: how far each label is trusted.
+    slides : (N,) the slide of each patch.
+
+    Raises
+    ------
+    ValueError
+        If the lengths differ, there is no patch, or a ratio or weight is not usable.
+    """
+
+    source: PatchSource
+    ratios: NDArray[np.float32]
+    weights: NDArray[np.float32]
+    slides: NDArray[np.str_]
+
+    def __post_init__(self) -> None:
+        """Check that the parts fit."""
+        if not len(self.source) == len(self.ratios) == len(self.weights) == len(self.slides):
+            raise ValueError("patches, ratios, weights and slides differ in number")
+        if len(self.source) == 0:
+            raise ValueError("there are no patches")
+        if not np.isfinite(self.ratios).all():
+            raise ValueError("a patch without a ratio cannot be learned from")
+        if not (np.isfinite(self.weights).all() and (self.weights >= 0).all()):
+            raise ValueError("weights must be finite and at least 0")
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+
+def in_batches(order: Indices, batch_size: int) -> list[Indices]:
+    """Cut an order into the fewest batches of at most `batch_size`, as equal as possible.
+
+    Equal, because a last batch of one patch would have no batch statistics.
+    """
+    return np.array_split(order, -(-len(order) // batch_size)) if len(order) else []
+
+
+def read_ahead(
+    source: PatchSource, batches: Iterable[Indices]
+) -> Iterator[tuple[Indices, RgbBatch]]:
+    """Give batches in order, while a thread already reads the next two."""
+    waiting: deque[tuple[Indices, Future[RgbBatch]]] = deque()
+    pool = ThreadPoolExecutor(1, thread_name_prefix="patches")
+    try:
+        for indices in batches:
+            waiting.append((indices, pool.submit(source.read, indices)))
+            if len(waiting) > AHEAD:
+                first, pixels = waiting.popleft()
+                yield first, pixels.result()
+        while waiting:
+            first, pixels = waiting.popleft()
+            yield first, pixels.result()
+    finally:
+        pool.shutdown(cancel_futures=True)

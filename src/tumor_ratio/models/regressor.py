@@ -1,0 +1,155 @@
+"""The regressor's network: a timm backbone and the study's head, from a patch to one ratio."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from tumor_ratio.errors import ConfigurationError
+from tumor_ratio.models.pretrained import download_weights, load_backbone_weights
+from tumor_ratio.models.regressor_options import Architecture, BackboneOptions
+from tumor_ratio.models.torchvision_shim import ensure_torchvision
+
+
+class RatioRegressor(nn.Module):
+    """Backbone, then FC -> ReLU or GELU -> dropout -> FC, to one number an image.
+
+    Parameters
+    ----------
+    architecture : see there. Weights are random, from torch's current generator.
+
+    Raises
+    ------
+    ConfigurationError
+        If timm does not know the backbone, or the backbone cannot take patches of this size.
+    """
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        self.architecture = architecture
+        self.backbone = _create_backbone(architecture.backbone, architecture.patch_px)
+        features = _count_features(self.backbone, architecture)
+        self.head = nn.Sequential(
+            nn.Linear(features, architecture.hidden),
+            _activation(architecture, is_transformer=_is_transformer(self.backbone)),
+            nn.Dropout(architecture.dropout),
+            nn.Linear(architecture.hidden, 1),
+        )
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Ratios of normalised images.
+
+        Parameters
+        ----------
+        images : (B, 3, patch_px, patch_px) float32
+
+        Returns
+        -------
+        (B,) float32, in (0, 1) where the architecture is bounded, of any size otherwise
+        """
+        output = self.head(self.backbone(images)).squeeze(1).float()
+        return torch.sigmoid(output) if self.architecture.bounded else output
+
+    @torch.no_grad()
+    def start_at(self, ratio: float) -> None:
+        """Shift the last layer's bias so that an untrained network answers near `ratio`."""
+        if self.architecture.bounded:
+            ratio = min(max(ratio, 0.01), 0.99)
+            ratio = math.log(ratio / (1 - ratio))
+        last = self.head[-1]
+        last.bias.fill_(ratio)
+
+
+def build_regressor(
+    architecture: Architecture, options: BackboneOptions, *, seed: int
+) -> RatioRegressor:
+    """A regressor before training: random weights from `seed`, or a pretrained backbone.
+
+    Raises
+    ------
+    ConfigurationError
+        See `RatioRegressor`.
+    ModelUnavailableError
+        If pretrained weights are asked for and cannot be had; within seconds.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = RatioRegressor(architecture)
+    if options.weights_path:
+        load_backbone_weights(network.backbone, Path(options.weights_path))
+    elif options.pretrained:
+        path = download_weights(network.backbone, architecture.backbone)
+        load_backbone_weights(network.backbone, path)
+    return network
+
+
+def pretrained_normalisation(
+    network: RatioRegressor,
+) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+    """Mean and standard deviation that a backbone's published weights expect, on [0, 1]."""
+    settings = network.backbone.pretrained_cfg or {}
+    mean = settings.get("mean", (0.485, 0.456, 0.406))
+    std = settings.get("std", (0.229, 0.224, 0.225))
+    return tuple(mean), tuple(std)
+
+
+def _create_backbone(name: str, patch_px: int) -> Any:
+    ensure_torchvision()
+    import timm
+
+    if not timm.is_model(name):
+        close = timm.list_models(f"*{name.split('_')[0]}*")[:8]
+        hint = f", for instance {', '.join(close)}" if close else ""
+        raise ConfigurationError(
+            f"timm knows no backbone '{name}'", f"set `backbone.name` to one that it knows{hint}"
+        )
+    try:
+        return timm.create_model(name, pretrained=False, num_classes=0, img_size=patch_px)
+    except TypeError:
+        # Convolutional backbones take any size and have no such argument.
+        return timm.create_model(name, pretrained=False, num_classes=0)
+
+
+def _count_features(backbone: Any, architecture: Architecture) -> int:
+    """Width of the backbone's output, found by a trial on one blank patch."""
+    side = architecture.patch_px
+    was_training = backbone.training
+    try:
+        with torch.no_grad():
+            features = backbone.eval()(torch.zeros(1, 3, side, side))
+    except (AssertionError, RuntimeError, ValueError) as error:
+        raise ConfigurationError(
+            f"backbone '{architecture.backbone}' cannot take patches of {side} px: "
+            f"{str(error).splitlines()[0] if str(error) else 'no reason given'}",
+            "a vision transformer needs a multiple of its own patch (16 px in most)",
+        ) from error
+    backbone.train(was_training)
+    if side % _token_px(backbone):
+        raise ConfigurationError(
+            f"backbone '{architecture.backbone}' would leave out a border of patches of {side} px",
+            f"use a patch size that is a multiple of {_token_px(backbone)} px",
+        )
+    return int(features.shape[1])
+
+
+def _token_px(backbone: Any) -> int:
+    """Side of the squares that a transformer cuts its input into; 1 for other backbones."""
+    embedding = getattr(backbone, "patch_embed", None)
+    size = getattr(embedding, "patch_size", 1)
+    return int(size[0] if isinstance(size, tuple) else size)
+
+
+def _is_transformer(backbone: Any) -> bool:
+    return hasattr(backbone, "patch_embed")
+
+
+def _activation(architecture: Architecture, *, is_transformer: bool) -> nn.Module:
+    if architecture.activation == "gelu":
+        return nn.GELU()
+    if architecture.activation == "relu":
+        return nn.ReLU()
+    return nn.GELU() if is_transformer else nn.ReLU()

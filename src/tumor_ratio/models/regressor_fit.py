@@ -1,0 +1,77 @@
+"""From labelled patches to a trained regressor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tumor_ratio.models.devices import Compute, resolve_compute
+from tumor_ratio.models.normalisation import Normalisation, measure_normalisation
+from tumor_ratio.models.patch_source import LabelledPatches
+from tumor_ratio.models.predictor import Predictor
+from tumor_ratio.models.regressor import build_regressor, pretrained_normalisation
+from tumor_ratio.models.regressor_options import (
+    Architecture,
+    BackboneOptions,
+    HeadOptions,
+    LossOptions,
+)
+from tumor_ratio.models.regressor_training import RegressorTraining
+from tumor_ratio.models.training import OnEpoch, Trained, train
+from tumor_ratio.models.training_options import TrainingOptions
+
+
+def fit_regressor(
+    architecture: Architecture,
+    backbone: BackboneOptions,
+    head: HeadOptions,
+    loss: LossOptions,
+    options: TrainingOptions,
+    training: LabelledPatches,
+    validation: LabelledPatches,
+    folder: Path,
+    *,
+    title: str,
+    on_epoch: OnEpoch | None = None,
+) -> tuple[Predictor, Trained]:
+    """Train a regressor, continuing from the checkpoints in `folder`.
+
+    Parameters
+    ----------
+    architecture, backbone, head, loss, options : see there; `architecture` was made from the
+        backbone's and the head's options.
+    training, validation : patches of disjoint slides. The best epoch is the one with the least
+        `val_mae`.
+    folder : for checkpoints.
+    title : names the training in messages.
+    on_epoch : see `training.OnEpoch`.
+
+    Returns
+    -------
+    Predictor, Trained
+        With the best epoch's weights; and the history.
+
+    Raises
+    ------
+    ValueError
+        If a slide is in both parts, or there are fewer than two training patches.
+    ConfigurationError, ModelUnavailableError, TumorRatioError
+        See `build_regressor` and `training.train`.
+    """
+    shared = set(training.slides.tolist()) & set(validation.slides.tolist())
+    if shared:
+        raise ValueError(f"slides {sorted(shared)} are in training and in validation")
+    if len(training) < 2:
+        raise ValueError("a regressor needs at least two training patches")
+    compute: Compute = resolve_compute(options.compute)
+    network = build_regressor(architecture, backbone, seed=options.seed)
+    if head.start_at_mean:
+        network.start_at(float(training.ratios.mean()))
+    if backbone.pretrained or backbone.weights_path:
+        normalisation = Normalisation(*pretrained_normalisation(network), "pretrained")
+    else:
+        normalisation = measure_normalisation(training.source)
+    trainable = RegressorTraining(
+        network, training, validation, normalisation, loss, options, compute
+    )
+    trained = train(trainable, options, compute, folder, title=title, on_epoch=on_epoch)
+    return Predictor(trainable.module, normalisation, compute), trained

@@ -1,0 +1,107 @@
+"""How a network is trained: optimizer, schedule, epochs, augmentation; plain dataclasses.
+
+The defaults are the study's values; they import neither torch nor pydantic, and nest in typed
+parameters.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+from tumor_ratio.models.devices import ComputeOptions
+
+
+@dataclass(frozen=True)
+class OptimizerOptions:
+    """The optimizer and its learning rate.
+
+    Parameters
+    ----------
+    name : `sgd` (the study's) or `adamw`.
+    learning_rate : the schedule's peak, above 0.
+    momentum : of `sgd`, in [0, 1); `adamw` keeps its usual betas.
+    weight_decay : at least 0.
+    clip_norm : gradients of greater norm are scaled down to it; None clips nothing.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+    name: Literal["sgd", "adamw"] = "sgd"
+    learning_rate: float = 1e-4
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+    clip_norm: float | None = None
+
+    def __post_init__(self) -> None:
+        """Check the bounds."""
+        if not self.learning_rate > 0:
+            raise ValueError(f"learning_rate must be above 0, not {self.learning_rate}")
+        if not 0 <= self.momentum < 1:
+            raise ValueError(f"momentum must be in [0, 1), not {self.momentum}")
+        if not self.weight_decay >= 0:
+            raise ValueError(f"weight_decay must be at least 0, not {self.weight_decay}")
+        if self.clip_norm is not None and not self.clip_norm > 0:
+            raise ValueError(f"clip_norm must be above 0, not {self.clip_norm}")
+
+
+@dataclass(frozen=True)
+class AugmentationOptions:
+    """How training patches are varied; every patch draws anew in every epoch.
+
+    Parameters
+    ----------
+    flips : `none`, `horizontal` (the study's) or `dihedral` (all eight flips and quarter turns).
+    stain_jitter : standard deviation of the factor on each colour channel's optical density.
+    brightness_jitter : standard deviation of what is added to all channels' optical density.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+    flips: Literal["none", "horizontal", "dihedral"] = "horizontal"
+    stain_jitter: float = 0.0
+    brightness_jitter: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Check the bounds."""
+        for name in ("stain_jitter", "brightness_jitter"):
+            if not 0 <= getattr(self, name) <= 0.5:
+                raise ValueError(f"{name} must be in [0, 0.5], not {getattr(self, name)}")
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """One training.
+
+    Parameters
+    ----------
+    epochs : passes over the training patches, at least 1.
+    batch_size : at least 1.
+    schedule : the learning rate's course: `constant` (the study's), `cosine` (down to 0), or
+        `onecycle` (up over the first 30 % of the steps, then down to 0).
+    patience : stop after so many epochs without a better validation score; None never stops
+        early. The best epoch's weights are kept in either case.
+    seed : of the weights, the order of patches, augmentation and dropout.
+    optimizer, augmentation, compute : see there.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+    epochs: int = 50
+    batch_size: int = 64
+    schedule: Literal["constant", "cosine", "onecycle"] = "constant"
+    patience: int | None = None
+    seed: int = 0
+    optimizer: OptimizerOptions = field(default_factory=OptimizerOptions)
+    augmentation: AugmentationOptions = field(default_factory=AugmentationOptions)
+    compute: ComputeOptions = field(default_factory=ComputeOptions)
+
+    def __post_init__(self) -> None:
+        """Check the bounds."""
+        for name in ("epochs", "batch_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.patience is not None and self.patience < 1:
+            raise ValueError(f"patience must be at least 1, not {self.patience}")
+        if self.seed < 0:
+            raise ValueError(f"seed must be at least 0, not {self.seed}")

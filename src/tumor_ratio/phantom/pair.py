@@ -1,0 +1,72 @@
+"""Renders a planned slide pair to files."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from tumor_ratio.imaging.transform import Transform
+from tumor_ratio.phantom.fields import tissue_fields
+from tumor_ratio.phantom.plan import PhantomSlide
+from tumor_ratio.phantom.pyramid import BLOCK_TILES, write_pyramid
+from tumor_ratio.phantom.render import section_painter
+from tumor_ratio.phantom.sections import cut_section, section_transform
+from tumor_ratio.phantom.truth import SECTIONS, write_truth
+from tumor_ratio.phantom.volume import tissue_volume
+
+
+@dataclass(frozen=True)
+class PhantomFiles:
+    """A rendered pair; `transform` maps H&E to IHC micrometres."""
+
+    he_path: Path
+    ihc_path: Path
+    transform: Transform
+    truth_dir: Path
+
+
+def render_pair(
+    plan: PhantomSlide, folder: Path, *, block_tiles: int = BLOCK_TILES
+) -> PhantomFiles:
+    """Render both sections and their truth.
+
+    Writes `<slide_id>_he.tif`, `<slide_id>_ihc.tif` and, in a folder of its own, the truth. Each
+    appears under its name only when whole, so that a killed process leaves no half file behind.
+
+    Parameters
+    ----------
+    plan : one slide of `plan_phantom`.
+    folder : made where it does not exist.
+    block_tiles : width of the blocks, in TIFF tiles; no effect on the files.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    tissue = tissue_fields(plan)
+    volume = tissue_volume(plan, tissue)
+    transform = section_transform(plan)
+    sections = tuple(cut_section(plan, tissue, volume, name, transform) for name in SECTIONS)
+
+    truth_dir = folder / "truth" / plan.slide_id
+    partial = truth_dir.with_name(f".{plan.slide_id}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    write_truth(partial, plan, tissue, sections, transform)
+    shutil.rmtree(truth_dir, ignore_errors=True)
+    partial.replace(truth_dir)
+
+    paths = {}
+    for section in sections:
+        look = plan.he if section.name == "he" else plan.ihc
+        paths[section.name] = folder / f"{plan.slide_id}_{section.name}.tif"
+        write_pyramid(
+            paths[section.name],
+            section_painter(plan, tissue, section, transform).block,
+            width_px=plan.width_px,
+            height_px=plan.height_px,
+            mpp=plan.mpp,
+            tile_px=plan.tile_px,
+            jpeg_quality=look.jpeg_quality,
+            block_tiles=block_tiles,
+        )
+    return PhantomFiles(paths["he"], paths["ihc"], transform, truth_dir)

@@ -1,0 +1,204 @@
+"""Paints any block of a section: the same pixels whatever the block."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from tumor_ratio.imaging.transform import Transform
+from tumor_ratio.phantom.artefacts import (
+    DUST_OD,
+    dust_discs,
+    fold_gain,
+    lumen_discs,
+    pen_colour,
+    pen_ink,
+    unevenness,
+)
+from tumor_ratio.phantom.fields import FIELD_UM, TissueFields
+from tumor_ratio.phantom.painters import (
+    GRAIN,
+    Plane,
+    develop,
+    expose,
+    paint_bodies,
+    paint_discs,
+    paint_nuclei,
+)
+from tumor_ratio.phantom.plan import PhantomSlide, SectionLook
+from tumor_ratio.phantom.sections import Section
+from tumor_ratio.phantom.streams import stream, stream_word
+
+_REACH_UM = 32.0
+"""No profile, cell body or lumen in the tables reaches further than this."""
+
+
+@dataclass(frozen=True)
+class SectionPainter:
+    """Everything a section's blocks are painted from; a few coarse planes and tables."""
+
+    plan: PhantomSlide
+    look: SectionLook
+    section: Section
+    ground: npt.NDArray[np.float32]
+    grain: Plane
+    grain_offset: Plane
+    lumens: Plane
+    dust: Plane
+    stains: Plane
+    blur: Plane
+    word: int
+
+    def block(self, x0: int, y0: int, width_px: int, height_px: int) -> npt.NDArray[np.uint8]:
+        """Pixels of the block whose top-left pixel is `(x0, y0)`; (height, width, 3) uint8."""
+        return self._paint(x0, y0, width_px, height_px, None, 0.0)
+
+    def labelled_block(
+        self, x0: int, y0: int, width_px: int, height_px: int, visible_share: float
+    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32]]:
+        """The block and, per pixel, 1 + the row of the nucleus seen there, 0 for none.
+
+        `visible_share`: share of the section's thickness that a nucleus must fill to be labelled.
+        """
+        labels = np.zeros((height_px, width_px), np.int32)
+        rgb = self._paint(x0, y0, width_px, height_px, labels, visible_share)
+        return rgb, labels
+
+    def _paint(
+        self,
+        x0: int,
+        y0: int,
+        width_px: int,
+        height_px: int,
+        labels: npt.NDArray[np.int32] | None,
+        visible_share: float,
+    ) -> npt.NDArray[np.uint8]:
+        margin = self.blur.shape[1] // 2
+        left, top = x0 - margin, y0 - margin
+        shape = (height_px + 2 * margin, width_px + 2 * margin)
+        mpp = self.plan.mpp
+        first, dab, cover, hole, dust = (np.zeros(shape, np.float32) for _ in range(5))
+        nearest, second = (np.full(shape, 9.0, np.float32) for _ in range(2))
+        paint_discs(_near(self.lumens, left, top, shape, mpp), left, top, mpp, hole)
+        paint_discs(_near(self.dust, left, top, shape, mpp), left, top, mpp, dust)
+        rows = _rows_near(self.section.profiles, left, top, shape, mpp)
+        profiles = self.section.profiles[rows]
+        wide = np.zeros(shape if labels is not None else (0, 0), np.int32)
+        paint_bodies(profiles, left, top, mpp, nearest, second)
+        paint_nuclei(
+            profiles,
+            left,
+            top,
+            mpp,
+            self.plan.thickness_um,
+            self.grain,
+            first,
+            dab,
+            cover,
+            visible_share,
+            wide,
+            np.zeros(wide.shape, np.float32),
+        )
+        if labels is not None:
+            inner = wide[margin : margin + height_px, margin : margin + width_px]
+            numbers = np.concatenate([[0], rows + 1]).astype(np.int32)
+            labels[:] = numbers[inner]
+        light = np.empty((*shape, 3), np.float32)
+        is_he = self.section.name == "he"
+        develop(
+            self.ground,
+            FIELD_UM,
+            left,
+            top,
+            mpp,
+            self.grain,
+            self.grain_offset,
+            nearest,
+            second,
+            hole,
+            dust,
+            first,
+            dab,
+            cover,
+            0.05 if is_he else self.look.cytoplasm,
+            self.look.cytoplasm if is_he else 0.0,
+            self.look.background_dab,
+            self.stains,
+            light,
+        )
+        rgb = np.empty((height_px, width_px, 3), np.uint8)
+        white = np.array([self.look.white], np.float32)
+        expose(light, self.blur, white, self.look.noise, self.word, x0, y0, rgb)
+        return rgb
+
+
+def section_painter(
+    plan: PhantomSlide, tissue: TissueFields, section: Section, transform: Transform
+) -> SectionPainter:
+    """Prepare a section's painter: sample the tissue at the section's own coarse grid."""
+    look = plan.he if section.name == "he" else plan.ihc
+    rng = stream(plan.key, section.name, "grain")
+    grain = ndimage.gaussian_filter(
+        rng.standard_normal((GRAIN, GRAIN), dtype=np.float32), 1.5, mode="wrap"
+    )
+    sigma_px = look.blur_um / plan.mpp
+    taps = np.arange(-max(int(np.ceil(3 * sigma_px)), 1), max(int(np.ceil(3 * sigma_px)), 1) + 1)
+    blur = np.exp(-0.5 * (taps / sigma_px) ** 2)
+    return SectionPainter(
+        plan=plan,
+        look=look,
+        section=section,
+        ground=_ground(plan, tissue, section.name, look, transform),
+        grain=grain / grain.std(),
+        grain_offset=rng.uniform(0, GRAIN, (3, 2)).astype(np.float32),
+        lumens=lumen_discs(plan, tissue, section.name, transform),
+        dust=dust_discs(plan, section.name),
+        stains=np.array(
+            [look.first_od, look.second_od, DUST_OD, pen_colour(plan, section.name)], np.float32
+        ),
+        blur=(blur / blur.sum())[None].astype(np.float32),
+        word=stream_word(plan.key, section.name, "noise"),
+    )
+
+
+def _ground(
+    plan: PhantomSlide,
+    tissue: TissueFields,
+    section: str,
+    look: SectionLook,
+    transform: Transform,
+) -> npt.NDArray[np.float32]:
+    rows, columns = tissue.shape
+    y, x = np.mgrid[:rows, :columns].astype(np.float32) * np.float32(FIELD_UM)
+    if section == "he":
+        planes = [tissue.edge_um, tissue.stroma, *tissue.fibre, tissue.eosin]
+    else:
+        origin = transform.inverse(np.stack([x.ravel(), y.ravel()], axis=1))
+        planes = [
+            tissue.at(plane, origin[:, 0], origin[:, 1]).reshape(rows, columns)
+            for plane in (tissue.edge_um, tissue.stroma, *tissue.fibre, tissue.eosin)
+        ]
+    planes += [
+        unevenness(plan, section, (rows, columns), look.unevenness),
+        fold_gain(plan, section, x, y),
+        pen_ink(plan, section, x, y, planes[0]),
+    ]
+    return np.ascontiguousarray(np.stack(planes, axis=2), np.float32)
+
+
+def _rows_near(
+    table: Plane, left: int, top: int, shape: tuple[int, int], mpp: float
+) -> npt.NDArray[np.intp]:
+    """Rows (sorted by y) that may touch the block, in their order."""
+    y_low, y_high = top * mpp - _REACH_UM, (top + shape[0]) * mpp + _REACH_UM
+    start, stop = np.searchsorted(table[:, 1], [y_low, y_high])
+    x = table[start:stop, 0]
+    inside = (x > left * mpp - _REACH_UM) & (x < (left + shape[1]) * mpp + _REACH_UM)
+    return np.flatnonzero(inside) + start
+
+
+def _near(table: Plane, left: int, top: int, shape: tuple[int, int], mpp: float) -> Plane:
+    return table[_rows_near(table, left, top, shape, mpp)]

@@ -1,0 +1,29 @@
+"""The pipelines by name, in the order of the story."""
+
+from kedro.pipeline import Pipeline
+
+from tumor_ratio.pipelines import (
+    data_processing,
+    evaluation,
+    ground_truth,
+    nuclei_training,
+    prediction,
+    regression,
+)
+
+ON_REQUEST = ("nuclei_training", "prediction")
+"""Registered, but not part of a plain `kedro run`."""
+
+
+def register_pipelines() -> dict[str, Pipeline]:
+    """All pipelines; `__default__` is the main job from slide pairs to the report."""
+    pipelines = {
+        "data_processing": data_processing.create_pipeline(),
+        "ground_truth": ground_truth.create_pipeline(),
+        "regression": regression.create_pipeline(regression.APPROACHES),
+        "evaluation": evaluation.create_pipeline(regression.APPROACHES),
+        "nuclei_training": nuclei_training.create_pipeline(),
+        "prediction": prediction.create_pipeline(),
+    }
+    main_job = [pipeline for name, pipeline in pipelines.items() if name not in ON_REQUEST]
+    return {"__default__": sum(main_job, Pipeline([])), **pipelines}

@@ -1,0 +1,35 @@
+"""What the user sets of data_processing; the groups live beside the code that they steer."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from tumor_ratio.cohort.contact_sheet import ContactSheetParams
+from tumor_ratio.cohort.manifest import ManifestParams
+from tumor_ratio.cohort.selection import TileSelectionParams
+from tumor_ratio.cohort.tile_scores import TileScoreParams
+from tumor_ratio.cohort.tiles import PatchParams, TileParams
+from tumor_ratio.params import Params
+from tumor_ratio.phantom.params import PhantomParams
+
+__all__ = [
+    "CohortParams",
+    "ContactSheetParams",
+    "ManifestParams",
+    "PatchParams",
+    "PhantomParams",
+    "TileParams",
+    "TileScoreParams",
+    "TileSelectionParams",
+]
+
+
+class CohortParams(Params):
+    """Where the slide pairs come from."""
+
+    source: Literal["phantom", "manifest"] = "phantom"
+    """Synthetic pairs with known truth, or the user's own slides."""
+    folder: str = "data/01_raw/phantoms"
+    """Where phantoms are rendered."""
+    phantom: PhantomParams = PhantomParams.model_validate({})
+    manifest: ManifestParams = ManifestParams()

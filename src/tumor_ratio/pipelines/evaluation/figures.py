@@ -1,0 +1,168 @@
+"""Nodes of evaluation that draw: figures for the catalog, MLflow and kedro-viz."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from tumor_ratio.cohort.pair import Cohort
+from tumor_ratio.metrics.agreement import BIN_EDGES, BIN_NAMES, confusion_matrix
+from tumor_ratio.metrics.scoring import slide_table
+from tumor_ratio.pipelines.evaluation.nodes import headline_of
+from tumor_ratio.pipelines.evaluation.params import EvaluationParams
+from tumor_ratio.reporting.figures.confusion import draw_confusion
+from tumor_ratio.reporting.figures.interactive import interactive_scatter
+from tumor_ratio.reporting.figures.label_distribution import draw_label_distribution
+from tumor_ratio.reporting.figures.mae_bars import draw_mae_bars
+from tumor_ratio.reporting.figures.scatter import draw_scatter
+from tumor_ratio.reporting.figures.style import approach_colours
+from tumor_ratio.reporting.headline import headline_table
+from tumor_ratio.reporting.stamps import CIRCULAR, TrainingData, stamps_for
+
+
+def training_data(cohort: Cohort) -> TrainingData:
+    """What the networks learned from: one phantom in the cohort makes it "phantom"."""
+    return "phantom" if any(pair.data_kind == "phantom" for pair in cohort) else "real"
+
+
+def stamps_of(cohort: Cohort) -> tuple[str, ...]:
+    """The sentences that every output of this cohort's evaluation carries."""
+    kind = training_data(cohort)
+    return (*stamps_for(kind), CIRCULAR) if kind == "phantom" else stamps_for(kind)
+
+
+def headline_regions(compared_regions: pd.DataFrame, params: EvaluationParams) -> pd.DataFrame:
+    """Rows of the primary comparison."""
+    primary = params.headline
+    rows = compared_regions[
+        (compared_regions["reference"] == primary.reference)
+        & (compared_regions["protocol"] == primary.protocol)
+    ]
+    return rows[rows["selected"].astype(bool)] if primary.regions == "selected" else rows
+
+
+def colours_of(approaches: pd.DataFrame) -> dict[str, str]:
+    """Colour by approach, in the order of the table."""
+    return approach_colours(approaches["approach"].tolist(), approaches["role"].tolist())
+
+
+def draw_predicted_versus_measured(
+    cohort: Cohort,
+    compared_regions: pd.DataFrame,
+    approaches: pd.DataFrame,
+    params: EvaluationParams,
+) -> Figure:
+    """Predicted against measured ratio, one panel an approach."""
+    return scatter_of(compared_regions, approaches, params, stamps_of(cohort))
+
+
+def scatter_of(
+    compared_regions: pd.DataFrame,
+    approaches: pd.DataFrame,
+    params: EvaluationParams,
+    stamps: Sequence[str] = (),
+) -> Figure:
+    """The same for a page that carries the stamps itself."""
+    compared, output = headline_regions(compared_regions, params), params.headline.output
+    return draw_scatter(
+        compared,
+        slide_table(compared, output),
+        _networks_and(approaches, ("ridge", "oracle")),
+        output=output,
+        bin_edges=BIN_EDGES,
+        stamps=stamps,
+    )
+
+
+def draw_confusion_matrices(
+    cohort: Cohort,
+    compared_regions: pd.DataFrame,
+    approaches: pd.DataFrame,
+    params: EvaluationParams,
+) -> Figure:
+    """Measured against predicted bin, one panel an approach."""
+    return confusion_of(compared_regions, approaches, params, stamps_of(cohort))
+
+
+def confusion_of(
+    compared_regions: pd.DataFrame,
+    approaches: pd.DataFrame,
+    params: EvaluationParams,
+    stamps: Sequence[str] = (),
+) -> Figure:
+    """The same for a page that carries the stamps itself."""
+    compared, output = headline_regions(compared_regions, params), params.headline.output
+    matrices = {}
+    for name in _networks_and(approaches, ("majority_bin", "ridge")):
+        own = compared[(compared["approach"] == name) & compared[output].notna()]
+        matrices[name] = confusion_matrix(own[output], own["measured"])
+    return draw_confusion(matrices, BIN_NAMES, stamps=stamps)
+
+
+def draw_mae(
+    cohort: Cohort, scores: pd.DataFrame, approaches: pd.DataFrame, params: EvaluationParams
+) -> Figure:
+    """MAE of every approach with its interval."""
+    return mae_of(scores, approaches, params, stamps_of(cohort))
+
+
+def mae_of(
+    scores: pd.DataFrame,
+    approaches: pd.DataFrame,
+    params: EvaluationParams,
+    stamps: Sequence[str] = (),
+) -> Figure:
+    """The same for a page that carries the stamps itself."""
+    table = headline_table(scores, approaches, headline_of(params))
+    return draw_mae_bars(table, colours_of(approaches), stamps=stamps)
+
+
+def draw_labels(
+    cohort: Cohort, patches: pd.DataFrame, references: pd.DataFrame, folds: pd.DataFrame
+) -> Figure:
+    """How the measured ratios are distributed over the parts of the split."""
+    return labels_of(patches, references, folds, stamps_of(cohort))
+
+
+def labels_of(
+    patches: pd.DataFrame,
+    references: pd.DataFrame,
+    folds: pd.DataFrame,
+    stamps: Sequence[str] = (),
+) -> Figure:
+    """The same for a page that carries the stamps itself."""
+    measured = references.loc[
+        references["reference"] == "ihc_measured", ["region_id", "tumor_ratio"]
+    ]
+    split = folds.drop_duplicates("slide_id")[["slide_id", "split"]]
+    labels = (
+        patches[["region_id", "slide_id"]]
+        .merge(split, on="slide_id")
+        .merge(measured, on="region_id", how="left")
+    )
+    return draw_label_distribution(labels, BIN_EDGES, stamps=stamps)
+
+
+def draw_interactive(
+    cohort: Cohort,
+    compared_regions: pd.DataFrame,
+    approaches: pd.DataFrame,
+    params: EvaluationParams,
+) -> Any:
+    """Predicted against measured ratio with the regions' names under the pointer."""
+    return interactive_scatter(
+        headline_regions(compared_regions, params),
+        _networks_and(approaches, ("ridge", "oracle")),
+        output=params.headline.output,
+        stamps=stamps_of(cohort),
+    )
+
+
+def _networks_and(approaches: pd.DataFrame, others: tuple[str, ...]) -> dict[str, str]:
+    """Colours of the networks and of few others; all approaches would be too many panels."""
+    networks = set(approaches.loc[approaches["role"] == "network", "approach"])
+    colours = colours_of(approaches)
+    return {name: colour for name, colour in colours.items() if name in networks | set(others)}

@@ -1,0 +1,197 @@
+"""Nodes of evaluation that write: the results as text, and the report."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from tumor_ratio.cohort.pair import Cohort
+from tumor_ratio.pipelines.evaluation import figures
+from tumor_ratio.pipelines.evaluation import report_sections as sections
+from tumor_ratio.pipelines.evaluation.examples import ExampleRegion, pick_examples, read_examples
+from tumor_ratio.pipelines.evaluation.nodes import NO_TRUTH, headline_of
+from tumor_ratio.pipelines.evaluation.params import EvaluationParams
+from tumor_ratio.reporting.answer import answer_of, key_figures
+from tumor_ratio.reporting.headline import best_network, headline_table, value_of
+from tumor_ratio.reporting.html_report import Example, Report, render_report
+from tumor_ratio.reporting.images import figure_uri, image_uri
+from tumor_ratio.reporting.results_table import number, results_text
+from tumor_ratio.reporting.software import software_versions
+
+
+def write_results_table(
+    cohort: Cohort,
+    patches: pd.DataFrame,
+    scores: pd.DataFrame,
+    approaches: pd.DataFrame,
+    compared_regions: pd.DataFrame,
+    params: EvaluationParams,
+) -> str:
+    """The primary comparison as plain text."""
+    table = headline_table(scores, approaches, headline_of(params))
+    return results_text(
+        scores,
+        approaches,
+        headline_of(params),
+        region_um=region_side_um(patches),
+        confidence=params.confidence,
+        notes=comparison_notes(table, compared_regions, params),
+        stamps=figures.stamps_of(cohort),
+    )
+
+
+def write_report(
+    cohort: Cohort,
+    patches: pd.DataFrame,
+    tile_quality: pd.DataFrame,
+    pair_quality: pd.DataFrame,
+    ratio_labels: pd.DataFrame,
+    region_truths: pd.DataFrame,
+    references: pd.DataFrame,
+    folds: pd.DataFrame,
+    compared_regions: pd.DataFrame,
+    approaches: pd.DataFrame,
+    scores: pd.DataFrame,
+    failures: pd.DataFrame,
+    params: EvaluationParams,
+) -> str:
+    """The report as one self-contained page."""
+    headline = headline_of(params)
+    table = headline_table(scores, approaches, headline)
+    name = best_network(table)
+    pictures = _pictures(compared_regions, scores, approaches, params)
+    labels_uri = figure_uri(figures.labels_of(patches, references, folds))
+    side_um = region_side_um(patches)
+    return render_report(
+        Report(
+            title="Tumor ratio from H&E: evaluation",
+            subtitle=_subtitle(cohort, side_um, params),
+            stamps=figures.stamps_of(cohort),
+            answer=answer_of(table, side_um),
+            key_figures=key_figures(table),
+            sections=[
+                sections.results_section(
+                    table,
+                    approaches,
+                    pictures,
+                    comparison_notes(table, compared_regions, params),
+                    params.confidence,
+                ),
+                sections.cohort_section(
+                    cohort, patches, tile_quality, pair_quality, folds, failures
+                ),
+                sections.ground_truth_section(
+                    patches, ratio_labels, region_truths, labels_uri, params
+                ),
+                sections.secondary_section(scores, table.index.tolist(), headline),
+                sections.study_section(),
+                sections.definitions_section(),
+            ],
+            examples=_examples(cohort, patches, compared_regions, name, params),
+            examples_after="results",
+            examples_note=f"Predicted by {name}. The sections are neighbours: the same tissue, "
+            "other cells. The furthest come from different tiles.",
+            versions=software_versions(),
+        )
+    )
+
+
+def comparison_notes(
+    table: pd.DataFrame, compared_regions: pd.DataFrame, params: EvaluationParams
+) -> list[str]:
+    """What a reader must know of this comparison: few slides, undefined skill, missing weights."""
+    if table.empty:
+        return []
+    notes = []
+    slides = int(table["n_slides"].max())
+    if slides < 5:
+        notes.append(
+            f"only {slides} test slide(s): a demonstration; the intervals say little, and no "
+            "ranking follows."
+        )
+    if "oracle" not in table.index:
+        notes.append(f"no oracle and no skill: {NO_TRUTH}, or the oracle could not be fitted.")
+    elif table["region_skill_mae"].isna().all():
+        notes.append("skill is undefined: the interval of the oracle's gain includes 0.")
+    if value_of(table, "ridge", "region_gain_mae") <= 0:
+        notes.append(
+            "the ridge gains nothing over the training median, so no gain is stated in its terms."
+        )
+    if figures.headline_regions(compared_regions, params)["he_um2"].isna().any():
+        notes.append("regions without H&E nuclei carry no weight in their slide's predicted ratio.")
+    return notes
+
+
+def region_side_um(patches: pd.DataFrame) -> float:
+    """Side of a region in micrometres (the median, should they differ); NaN without regions."""
+    return float((patches["size_px"] * patches["mpp"]).median()) if len(patches) else math.nan
+
+
+def _subtitle(cohort: Cohort, side_um: float, params: EvaluationParams) -> str:
+    primary = params.headline
+    side = f"{side_um:.0f} µm" if math.isfinite(side_um) else "no"
+    return (
+        f"Cohort “{cohort.source}” · {side} regions · protocol {primary.protocol} · primary "
+        f"endpoint: slide-macro MAE against {primary.reference}, {primary.regions} regions, "
+        f"{primary.output} output"
+    )
+
+
+def _pictures(
+    compared_regions: pd.DataFrame,
+    scores: pd.DataFrame,
+    approaches: pd.DataFrame,
+    params: EvaluationParams,
+) -> list[tuple[str, str, str]]:
+    """(title, data URI, note) of the figures of the results."""
+    compared = (compared_regions, approaches, params)
+    drawn: list[tuple[str, Figure, str]] = [
+        (
+            "MAE beside baselines and oracle",
+            figures.mae_of(scores, approaches, params),
+            f"Whiskers: {params.confidence:.0%} Student’s t interval over slides. Dashed: training "
+            "median (grey) and oracle (green).",
+        ),
+        (
+            "Predicted against measured ratio",
+            figures.scatter_of(*compared),
+            "Dots are test regions, rings are whole slides; thin lines are the edges of the bins.",
+        ),
+        (
+            "Bins",
+            figures.confusion_of(*compared),
+            "Counts of test regions and their share of the measured bin. majority_bin always gives "
+            "the same answer: what a bin accuracy is worth shows beside it.",
+        ),
+    ]
+    return [(title, figure_uri(figure), note) for title, figure, note in drawn]
+
+
+def _examples(
+    cohort: Cohort,
+    patches: pd.DataFrame,
+    compared_regions: pd.DataFrame,
+    name: str | None,
+    params: EvaluationParams,
+) -> list[Example]:
+    """Best and worst regions of the best network, with their pictures."""
+    compared = figures.headline_regions(compared_regions, params)
+    own = compared[compared["approach"] == name]
+    tile_of = patches.set_index("region_id")["tile_id"]
+    output = params.headline.output
+    chosen = pick_examples(own, tile_of, output, params.examples)
+    return [_example(region) for region in read_examples(cohort, patches, chosen, output)]
+
+
+def _example(region: ExampleRegion) -> Example:
+    return Example(
+        group=region.group,
+        he="" if region.he is None else image_uri(region.he),
+        ihc="" if region.ihc is None else image_uri(region.ihc),
+        lines=(
+            f"measured {number(region.measured, 2)} · predicted {number(region.predicted, 2)}",
+            region.region_id,
+        ),
+    )

@@ -1,0 +1,175 @@
+"""The sections of the report, each from the tables that it shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from tumor_ratio.cohort.pair import Cohort
+from tumor_ratio.metrics.consistency import Consistency, consistency
+from tumor_ratio.pipelines.evaluation.params import EvaluationParams
+from tumor_ratio.reporting.cohort_tables import failures_table, split_table, tile_table
+from tumor_ratio.reporting.definitions import DEFINITIONS
+from tumor_ratio.reporting.headline import Headline
+from tumor_ratio.reporting.html_report import Block, Section, Table
+from tumor_ratio.reporting.result_tables import mae_by_view, primary_table
+from tumor_ratio.reporting.results_table import interval, not_scored, number, standing_notes
+from tumor_ratio.reporting.study import STUDY_CAVEATS, STUDY_ROWS
+
+STUDY_METHOD = "study"
+
+
+def results_section(
+    table: pd.DataFrame,
+    approaches: pd.DataFrame,
+    pictures: Sequence[tuple[str, str, str]],
+    notes: Sequence[str],
+    confidence: float,
+) -> Section:
+    """Primary table and the figures on it, (title, data URI, note) each."""
+    missing = [f"{name} was not scored: {reason}." for name, reason in not_scored(approaches)]
+    compared = (
+        "Networks, baselines and oracle are compared on the same regions.",
+        *missing,
+        *standing_notes(confidence),
+        *notes,
+    )
+    if table.empty:
+        blocks = [Block(paragraphs=["No approach could be compared."], notes=compared)]
+    else:
+        blocks = [Block(table=primary_table(table), notes=compared)]
+    blocks += [Block(title, picture=uri, notes=[note]) for title, uri, note in pictures]
+    return Section("results", "Results", blocks)
+
+
+def cohort_section(
+    cohort: Cohort,
+    patches: pd.DataFrame,
+    tile_quality: pd.DataFrame,
+    pair_quality: pd.DataFrame,
+    folds: pd.DataFrame,
+    failures: pd.DataFrame,
+) -> Section:
+    """Slides, tiles and failures."""
+    kept = pair_quality.loc[pair_quality["kept"].astype(bool), "region_id"]
+    paired = sum(pair.he is not None and pair.ihc is not None for pair in cohort)
+    phantoms = sum(pair.data_kind == "phantom" for pair in cohort)
+    described = (
+        f"{len(cohort)} slide pairs from the source “{cohort.source}”: {phantoms} phantoms, "
+        f"{len(cohort) - phantoms} real; {paired} with both sections. No case lies in two parts."
+    )
+    blocks = [
+        Block(paragraphs=[described], table=split_table(patches, kept, folds)),
+        Block(
+            "Tiles kept and left out",
+            table=tile_table(tile_quality, pair_quality),
+            notes=["A tile with several reasons counts under each of them."],
+        ),
+    ]
+    if len(failures):
+        blocks.append(Block("Slides that a step could not finish", table=failures_table(failures)))
+    else:
+        blocks.append(Block("Failures", paragraphs=["Every step finished every slide."]))
+    return Section("cohort", "Cohort", blocks)
+
+
+def ground_truth_section(
+    patches: pd.DataFrame,
+    ratio_labels: pd.DataFrame,
+    region_truths: pd.DataFrame,
+    distribution_uri: str,
+    params: EvaluationParams,
+) -> Section:
+    """The labels: how they are distributed, and how far other measurements agree with them."""
+    labels = ratio_labels.merge(patches[["region_id", "slide_id"]], on="region_id")
+    ratios = labels.pivot(index="region_id", columns="label_method", values="tumor_ratio")
+    truths = region_truths.set_index("region_id")
+    for section in ("ihc", "he"):
+        enough = truths[f"{section}_n_nuclei"] >= params.min_nuclei
+        ratios = ratios.join(truths[f"{section}_true"].where(enough), how="outer")
+    slides = patches.set_index("region_id")["slide_id"].reindex(ratios.index)
+    main = params.label_method
+    pairs = [
+        ("measured label against the study’s two-channel method", main, STUDY_METHOD),
+        ("measured label against the truth of the same section", main, "ihc_true"),
+        ("true ratios of the two sections (consistency)", "he_true", "ihc_true"),
+        ("measured label against the H&E section’s true ratio", main, "he_true"),
+    ]
+    rows = [
+        _agreement_row(title, consistency(ratios[one], ratios[two], slides))
+        for title, one, two in pairs
+        if one in ratios and two in ratios and ratios[[one, two]].notna().all(axis=1).any()
+    ]
+    undefined = int(labels.loc[labels["label_method"] == main, "tumor_ratio"].isna().sum())
+    header = ("comparison", "MAE", "interval", "mean squared difference", "slides", "regions")
+    notes = [
+        f"{undefined} regions hold fewer than {params.min_nuclei} nuclei on the Ki-67 section: "
+        "their ratio is undefined, they train and score nothing.",
+        "The difference between the two sections’ true ratios is no estimator’s fault: the "
+        "sections cut different nuclei.",
+    ]
+    if region_truths.empty:
+        notes = [notes[0], "Real slides: the true ratios are unknown, and so is the ceiling."]
+    blocks = [
+        Block("Distribution of the measured ratio", picture=distribution_uri, notes=notes[:1]),
+        Block("Agreement between measurements", table=Table(header, rows), notes=notes[1:])
+        if rows
+        else Block("Agreement between measurements", ["Only one measurement is at hand."]),
+    ]
+    return Section("ground-truth", "Ground truth", blocks)
+
+
+def secondary_section(scores: pd.DataFrame, shown: Sequence[str], headline: Headline) -> Section:
+    """The primary metric, seen otherwise."""
+    other_regions = "admitted" if headline.regions == "selected" else "selected"
+    other_output = "calibrated" if headline.output == "raw" else "raw"
+    views = {
+        f"{other_regions} regions": (headline._replace(regions=other_regions), "region"),
+        f"{other_output} output": (headline._replace(output=other_output), "region"),
+        "slide ratios": (headline, "slide"),
+        **{
+            f"against {reference}": (headline._replace(reference=reference), "region")
+            for reference in ("ihc_measured", "ihc_true", "he_true")
+            if reference != headline.reference
+        },
+    }
+    table = mae_by_view(scores, shown, views)
+    intro = (
+        "MAE seen otherwise. Secondary: no choice was made by these figures, and none should be."
+    )
+    if not table.rows or len(table.header) == 1:
+        return Section("secondary", "Secondary results", [Block(paragraphs=["None."])])
+    return Section("secondary", "Secondary results", [Block("", [intro], table)])
+
+
+def study_section() -> Section:
+    """What the original study reported, with its caveats."""
+    table = Table(("approach", "accuracy", "MSE", "MAE"), [tuple(row) for row in STUDY_ROWS], 2)
+    intro = (
+        "For orientation only: real human seminoma slides, other regions, other labels. These "
+        "numbers are no yardstick for the ones above."
+    )
+    return Section(
+        "study", "What the original study reported", [Block("", [intro], table, "", STUDY_CAVEATS)]
+    )
+
+
+def definitions_section() -> Section:
+    """How the numbers are defined."""
+    return Section(
+        "definitions",
+        "How the numbers are defined",
+        [Block(table=Table(("name", "definition"), [tuple(row) for row in DEFINITIONS], 2))],
+    )
+
+
+def _agreement_row(title: str, found: Consistency) -> tuple[str, ...]:
+    return (
+        title,
+        number(found.mae),
+        interval(*found.interval),
+        number(found.mse, 4),
+        str(found.n_slides),
+        str(found.n_regions),
+    )

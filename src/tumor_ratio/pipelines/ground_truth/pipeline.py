@@ -1,0 +1,82 @@
+"""The pipeline ground_truth."""
+
+from __future__ import annotations
+
+from kedro.pipeline import Node, Pipeline
+
+from tumor_ratio.pipelines.ground_truth import nodes
+
+
+def create_pipeline() -> Pipeline:
+    """From tiles to ratio labels, folds and patch features."""
+    segmentation = ["cohort", "tiles", "tile_quality", "params:nuclei_model", "params:segmentation"]
+    return Pipeline(
+        [
+            Node(nodes.segment_ihc, segmentation, "ihc_nuclei", name="segment_ihc"),
+            Node(nodes.segment_he, segmentation, "he_nuclei", name="segment_he"),
+            Node(
+                nodes.judge_pairs,
+                [
+                    "cohort",
+                    "tiles",
+                    "tile_quality",
+                    "ihc_nuclei",
+                    "he_nuclei",
+                    "params:pair_quality",
+                ],
+                "pair_quality",
+                name="judge_pairs",
+            ),
+            Node(
+                nodes.measure_ratios,
+                [
+                    "cohort",
+                    "tiles",
+                    "patches",
+                    "ihc_nuclei",
+                    "pair_quality",
+                    "params:ratio_labels",
+                ],
+                "slide_ratio_labels",
+                name="measure_ratios",
+            ),
+            Node(
+                nodes.measure_study_ratios,
+                [
+                    "cohort",
+                    "tiles",
+                    "patches",
+                    "pair_quality",
+                    "params:nuclei_model",
+                    "params:study_labels",
+                ],
+                "slide_study_labels",
+                name="measure_study_ratios",
+            ),
+            Node(
+                nodes.gather_labels,
+                ["slide_ratio_labels", "slide_study_labels"],
+                "ratio_labels",
+                name="gather_labels",
+            ),
+            Node(
+                nodes.split_slides,
+                ["cohort", "ratio_labels", "patches", "params:split"],
+                "folds",
+                name="split_slides",
+            ),
+            Node(
+                nodes.describe_patches,
+                ["cohort", "patches", "he_nuclei"],
+                "slide_patch_features",
+                name="describe_patches",
+            ),
+            Node(
+                nodes.gather_patch_features,
+                "slide_patch_features",
+                "patch_features",
+                name="gather_patch_features",
+            ),
+        ],
+        tags="ground_truth",
+    )

@@ -1,0 +1,30 @@
+"""From slide files and a finished model to ratios of regions and slides."""
+
+from __future__ import annotations
+
+from kedro.pipeline import Node, Pipeline
+
+from tumor_ratio.pipelines.prediction import nodes
+
+
+def create_pipeline(**_: object) -> Pipeline:
+    """Assemble prediction; the catalog's `prediction_model` says which approach's model serves."""
+    return Pipeline(
+        [
+            Node(nodes.plan_new_slides, "params:prediction", "new_plan", name="plan_new_slides"),
+            Node(nodes.open_new_slides, "new_plan", "new_slides", name="open_new_slides"),
+            Node(
+                nodes.predict_slides,
+                ["new_slides", "prediction_model", "params:prediction"],
+                "slide_region_ratios",
+                name="predict_slides",
+            ),
+            Node(
+                nodes.gather_ratios,
+                ["slide_region_ratios", "new_slides", "prediction_model", "params:prediction"],
+                ["region_ratios", "slide_ratios"],
+                name="gather_ratios",
+            ),
+        ],
+        tags="prediction",
+    )

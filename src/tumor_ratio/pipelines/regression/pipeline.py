@@ -1,0 +1,83 @@
+"""One template, carried out once an approach in a namespace of its own."""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Callable, Sequence
+from functools import partial, update_wrapper
+from typing import Any
+
+from kedro.pipeline import Node, Pipeline
+
+from tumor_ratio.pipelines.regression import nodes
+
+APPROACHES = ("resnet18", "vit_tiny")
+"""What a plain `kedro run` trains. Any name will do whose configuration block names a backbone;
+names with a meaning of their own are in `tumor_ratio.models.regressor_options.BACKBONES`."""
+
+SHARED_INPUTS = {"cohort", "patches", "pair_quality", "ratio_labels", "folds"}
+
+
+def create_pipeline(approaches: Sequence[str] = APPROACHES, **_: object) -> Pipeline:
+    """Assemble regression.
+
+    Parameters
+    ----------
+    approaches : the namespaces. `resnet18` reads the parameters `resnet18`, writes
+        `resnet18.training_patches`, `resnet18.model`, `resnet18.slide_predictions` and
+        `resnet18.predictions`, and its nodes carry the tag `approach.resnet18`.
+    """
+    return sum((create_approach(approach) for approach in approaches), Pipeline([]))
+
+
+def create_approach(approach: str) -> Pipeline:
+    """Sample, train, predict and calibrate one approach."""
+    template = Pipeline(
+        [
+            Node(
+                nodes.sample_patches,
+                ["patches", "pair_quality", "ratio_labels", "folds", "params:options"],
+                "training_patches",
+                name="sample_patches",
+            ),
+            Node(
+                _of_approach(nodes.train, approach),
+                ["cohort", "training_patches", "params:options"],
+                "model",
+                name="train",
+            ),
+            Node(
+                nodes.predict,
+                ["cohort", "patches", "folds", "model", "params:options"],
+                "slide_predictions",
+                name="predict",
+            ),
+            Node(
+                nodes.calibrate,
+                ["slide_predictions", "model"],
+                "predictions",
+                name="calibrate",
+            ),
+        ]
+    )
+    return Pipeline(
+        template,
+        namespace=approach,
+        inputs=SHARED_INPUTS,
+        parameters={"params:options": f"params:{approach}"},
+        tags=[f"approach.{approach}"],
+    )
+
+
+def _of_approach(node_function: Callable[..., Any], approach: str) -> Callable[..., Any]:
+    """Tell a node its approach, keeping the name and the annotations that Kedro reads.
+
+    Kedro makes typed parameters of a node's annotations, and finds them through the function's own
+    module, which a bare partial hides.
+    """
+    bound = partial(node_function, approach=approach)
+    hints = typing.get_type_hints(node_function)
+    update_wrapper(bound, node_function)
+    del bound.__dict__["__wrapped__"]
+    bound.__annotations__ = hints
+    return bound

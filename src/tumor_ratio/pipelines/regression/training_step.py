@@ -1,0 +1,195 @@
+"""Training an approach's network on slides, as one step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from tumor_ratio.cohort.pair import SlidePair
+from tumor_ratio.errors import ConfigurationError
+from tumor_ratio.imaging.patches import PatchReader
+from tumor_ratio.imaging.regions import iter_regions
+from tumor_ratio.imaging.slide import Slide
+from tumor_ratio.metrics.calibration import fit_monotone
+from tumor_ratio.models.regressor_options import architecture_of
+from tumor_ratio.pipelines.regression.params import LearningParams
+from tumor_ratio.reporting.stamps import stamps_for
+from tumor_ratio.steps import step
+
+if TYPE_CHECKING:
+    from tumor_ratio.models.patch_source import LabelledPatches
+    from tumor_ratio.models.predictor import Predictor
+    from tumor_ratio.models.training import OnEpoch, Trained
+
+CHECKPOINTS = "checkpoints"
+DOMAIN_FIELDS = ("species", "organ", "stain", "marker", "marker_meaning")
+
+
+@step(version=1)
+def train_approach(
+    approach: str,
+    pairs: tuple[SlidePair, ...],
+    table: pd.DataFrame,
+    params: LearningParams,
+    weights: Path | None,
+    *,
+    folder: Path,
+    on_epoch: OnEpoch | None = None,
+) -> dict[str, Any]:
+    """Train a network, or go on with a training that was killed, and write its model folder.
+
+    Parameters
+    ----------
+    approach : the approach's name.
+    pairs : the slides of the patches.
+    table : `schemas.TrainingPatches`.
+    params : what to train, and how.
+    weights : the file of `params.backbone.weights_path`, so that other content trains anew.
+    folder : of this very training.
+    on_epoch : told of every epoch.
+
+    Returns
+    -------
+    dict
+        The model card.
+
+    Raises
+    ------
+    ConfigurationError, ModelUnavailableError
+        If the network cannot be built; before anything is trained.
+    SlideError
+        If a slide cannot be read.
+    TumorRatioError
+        If the training diverges.
+    """
+    # torch and timm take seconds to import and are of no use to the other steps of this package.
+    from tumor_ratio.models.checkpoints import CheckpointFolder
+    from tumor_ratio.models.model_folder import has_model, read_card, write_model
+    from tumor_ratio.models.regressor_fit import fit_regressor
+
+    if has_model(folder):
+        return read_card(folder)
+    slides = {pair.slide_id: _he_slide(pair) for pair in pairs}
+    training, validation = (
+        _patches(table[table["split"] == split], slides, params.cache_mb * share)
+        for split, share in (("train", 0.75), ("validation", 0.25))
+    )
+    predictor, trained = fit_regressor(
+        architecture_of(approach, params.backbone, params.head, _one(table, "size_px")),
+        params.backbone,
+        params.head,
+        params.loss,
+        params.training,
+        training,
+        validation,
+        folder / CHECKPOINTS,
+        title=approach,
+        on_epoch=on_epoch,
+    )
+    card = write_model(
+        folder,
+        predictor.network,
+        predictor.normalisation,
+        {
+            **_origin(approach, pairs, table, params),
+            **_outcome(params, predictor, trained, training, validation),
+        },
+    )
+    CheckpointFolder(folder / CHECKPOINTS).remove()
+    return card
+
+
+def _patches(rows: pd.DataFrame, slides: Mapping[str, Slide], cache_mb: float) -> LabelledPatches:
+    from tumor_ratio.models.patch_source import LabelledPatches
+
+    return LabelledPatches(
+        PatchReader(slides, list(iter_regions(rows)), cache_mb),
+        rows["tumor_ratio"].to_numpy(dtype=np.float32),
+        rows["weight"].to_numpy(dtype=np.float32),
+        rows["slide_id"].to_numpy(dtype=np.str_),
+    )
+
+
+def _origin(
+    approach: str, pairs: tuple[SlidePair, ...], table: pd.DataFrame, params: LearningParams
+) -> dict[str, Any]:
+    """What the model is and what it learned from."""
+    kind = "phantom" if any(pair.data_kind == "phantom" for pair in pairs) else "real"
+    parts = dict(iter(table.groupby("split")))
+    return {
+        "approach": approach,
+        "mpp": float(_one(table, "mpp")),
+        "label_method": params.label_method,
+        "reference": "ihc_measured",
+        "protocol": params.protocol,
+        "training_data": kind,
+        "stamps": list(stamps_for(kind)),  # type: ignore[arg-type]
+        "domain": {name: _values(pairs, name) for name in DOMAIN_FIELDS},
+        "slides": {split: sorted(rows["slide_id"].unique()) for split, rows in parts.items()},
+        "n_patches": {split: len(rows) for split, rows in parts.items()},
+    }
+
+
+def _outcome(
+    params: LearningParams,
+    predictor: Predictor,
+    trained: Trained,
+    training: LabelledPatches,
+    validation: LabelledPatches,
+) -> dict[str, Any]:
+    """How the training went, and the monotone map fitted on its validation slides."""
+    from tumor_ratio.models.regressor_training import validation_metrics
+
+    best = trained.history[trained.best_epoch - 1]
+    median = np.full(len(validation), np.median(training.ratios), dtype=np.float32)
+    predicted = predictor.predict_source(validation.source)
+    return {
+        "best_epoch": trained.best_epoch,
+        "epochs": len(trained.history),
+        "seconds": round(sum(record["seconds"] for record in trained.history), 1),
+        "metrics": {
+            **{name: value for name, value in best.items() if name.startswith("val_")},
+            "val_mae_of_training_median": validation_metrics(median, validation)["val_mae"],
+        },
+        "calibration": fit_monotone(
+            predicted, validation.ratios, _equal_slides(validation.slides)
+        ).to_record(),
+        "device": predictor.compute.device,
+        "precision": predictor.compute.precision,
+        "threads": predictor.compute.threads,
+        "pretrained": params.backbone.pretrained or bool(params.backbone.weights_path),
+    }
+
+
+def _equal_slides(slides: np.ndarray) -> np.ndarray:
+    """Weights that give every slide the same total."""
+    _, slide = np.unique(slides, return_inverse=True)
+    return 1 / np.bincount(slide)[slide]
+
+
+def _values(pairs: tuple[SlidePair, ...], name: str) -> list[str]:
+    """What the slides declare, each once; empty where one of them declares nothing."""
+    values = [pair.meta.get(name) for pair in pairs]
+    return sorted({str(value) for value in values}) if all(values) else []
+
+
+def _one(table: pd.DataFrame, column: str) -> Any:
+    values = table[column].unique().tolist()
+    if len(values) != 1:
+        raise ConfigurationError(
+            f"training patches differ in {column}: {values}", "cut all patches alike"
+        )
+    return values[0]
+
+
+def _he_slide(pair: SlidePair) -> Slide:
+    if pair.he is None:
+        raise ConfigurationError(
+            f"slide {pair.slide_id} has no H&E section to learn from",
+            "give he_path in the manifest, or leave the slide out",
+        )
+    return pair.he

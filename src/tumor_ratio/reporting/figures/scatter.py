@@ -1,0 +1,76 @@
+"""Predicted against measured ratio, one panel an approach."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from tumor_ratio.reporting.figures import style
+
+
+def draw_scatter(
+    compared: pd.DataFrame,
+    slides: pd.DataFrame,
+    colours: Mapping[str, str],
+    *,
+    output: str,
+    bin_edges: Sequence[float],
+    stamps: Sequence[str] = (),
+) -> Figure:
+    """Regions as dots, slides as rings, the line of agreement, and the edges of the bins.
+
+    Parameters
+    ----------
+    compared : `schemas.ComparedRegions` of one reference; panels follow `colours`.
+    slides : approach, slide_id, measured, predicted.
+    colours : by approach, in the order of the panels.
+    output : "raw" or "calibrated".
+    bin_edges : where the bins meet, drawn as thin lines.
+    stamps : sentences under the figure.
+    """
+    shown = [name for name in colours if (compared["approach"] == name).any()]
+    if not shown:
+        return style.message_figure("no test region was compared")
+    columns = min(len(shown), 4)
+    rows = math.ceil(len(shown) / columns)
+    figure = style.new_figure(2.7 * columns, 2.85 * rows + 0.25)
+    grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+    for axes, name in zip(grid.flat, shown, strict=False):
+        _panel(axes, compared[compared["approach"] == name], output, colours[name], bin_edges)
+        own = slides[slides["approach"] == name]
+        axes.scatter(
+            own["measured"], own["predicted"], s=46, facecolors="none", edgecolors=style.INK,
+            linewidths=1.3, zorder=4, label="slide",
+        )  # fmt: skip
+        axes.set_title(name, fontsize=10, color=style.INK, loc="left", fontweight="bold")
+    for axes in list(grid.flat)[len(shown) :]:
+        axes.set_visible(False)
+    for axes in grid[:, 0]:
+        axes.set_ylabel("predicted ratio", fontsize=8)
+    for index, axes in enumerate(grid.flat):
+        if index < len(shown) and index + columns >= len(shown):
+            axes.set_xlabel("measured ratio", fontsize=8)
+            axes.tick_params(labelbottom=True)
+    grid.flat[0].legend(loc="upper left", fontsize=7, frameon=False, handletextpad=0.2)
+    style.stamp(figure, stamps)
+    return figure
+
+
+def _panel(
+    axes: Axes, regions: pd.DataFrame, output: str, colour: str, bin_edges: Sequence[float]
+) -> None:
+    style.plain_axes(axes)
+    for edge in bin_edges:
+        axes.axhline(edge, color=style.GRID, linewidth=0.8, zorder=0)
+        axes.axvline(edge, color=style.GRID, linewidth=0.8, zorder=0)
+    axes.plot([0, 1], [0, 1], color=style.MUTED, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
+    alpha = min(0.8, max(0.12, 60 / max(len(regions), 1)))
+    axes.scatter(
+        regions["measured"], regions[output], s=9, color=colour, alpha=alpha, linewidths=0,
+        zorder=2, label="region", rasterized=True,
+    )  # fmt: skip
+    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")

@@ -1,0 +1,123 @@
+"""One self-contained page: every picture, style and number inside it, nothing fetched."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+TEMPLATES: Final = Path(__file__).parent / "templates"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the report.
+
+    Parameters
+    ----------
+    header : the columns' names.
+    rows : one sequence of texts a row, as long as the header.
+    text_columns : how many leading columns are text; the others are numbers, set to the right.
+    marked : indices of rows that begin a new group.
+    """
+
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    text_columns: int = 1
+    marked: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True)
+class Block:
+    """A heading with what stands under it.
+
+    Parameters
+    ----------
+    title : of the block; empty for none.
+    paragraphs : plain text.
+    table : under the paragraphs.
+    picture : a data URI, under the table.
+    notes : small print, under all.
+    """
+
+    title: str = ""
+    paragraphs: Sequence[str] = ()
+    table: Table | None = None
+    picture: str = ""
+    notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page with its own anchor."""
+
+    anchor: str
+    title: str
+    blocks: Sequence[Block]
+
+
+@dataclass(frozen=True)
+class KeyFigure:
+    """One large number at the top: what it is, its value, what to hold beside it."""
+
+    label: str
+    value: str
+    beside: str = ""
+
+
+@dataclass(frozen=True)
+class Example:
+    """One test region: its pictures (data URIs; empty where unreadable) and what was predicted."""
+
+    group: str
+    he: str
+    ihc: str
+    lines: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything the page says.
+
+    Parameters
+    ----------
+    title, subtitle : of the page.
+    stamps : sentences that the output must carry; shown at the top and at the end.
+    answer : the result in one or two sentences.
+    key_figures : the large numbers.
+    sections : in order.
+    examples : regions with their pictures, shown after the section `examples_after`.
+    examples_after : an anchor.
+    versions : package to version.
+    """
+
+    title: str
+    subtitle: str
+    stamps: Sequence[str]
+    answer: Sequence[str]
+    key_figures: Sequence[KeyFigure]
+    sections: Sequence[Section]
+    examples: Sequence[Example] = ()
+    examples_after: str = ""
+    examples_note: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+
+
+def render_report(report: Report) -> str:
+    """The page as HTML; all text is escaped."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    style = (TEMPLATES / "report.css").read_text(encoding="utf-8")
+    groups: dict[str, list[Example]] = {}
+    for example in report.examples:
+        groups.setdefault(example.group, []).append(example)
+    template = environment.get_template("report.html.j2")
+    return template.render(report=report, style=style, example_groups=groups)

@@ -1,0 +1,29 @@
+"""Pictures inside a page: PNG as data URIs, so that nothing is requested from elsewhere."""
+
+from __future__ import annotations
+
+import base64
+import io
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image
+
+
+def figure_uri(figure: Figure) -> str:
+    """A figure as a `data:image/png` URI, at the figure's own resolution."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=figure.dpi)
+    return _png_uri(buffer.getvalue())
+
+
+def image_uri(rgb: NDArray[np.uint8]) -> str:
+    """An (H, W, 3) uint8 image as a `data:image/png` URI."""
+    buffer = io.BytesIO()
+    Image.fromarray(rgb).save(buffer, format="PNG", optimize=True)
+    return _png_uri(buffer.getvalue())
+
+
+def _png_uri(png: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")

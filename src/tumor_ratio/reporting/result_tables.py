@@ -1,0 +1,75 @@
+"""The results as tables of the report."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from tumor_ratio.reporting.headline import ROLES, Headline, pick
+from tumor_ratio.reporting.html_report import Table
+from tumor_ratio.reporting.results_table import interval, number, percent
+
+
+def primary_table(table: pd.DataFrame) -> Table:
+    """One row an approach, grouped by role.
+
+    Parameters
+    ----------
+    table : what `headline_table` gives.
+    """
+    header = (
+        "approach", "learned from", "MAE", "interval", "against median", "gain over ridge’s",
+        "skill", "MSE", "≤ 0.05", "≤ 0.1", "≤ 0.2", "bin accuracy", "balanced", "slide MAE",
+    )  # fmt: skip
+    rows = [
+        (
+            str(name),
+            str(row["supervision"]),
+            number(row["region_mae"]),
+            interval(row["region_mae_lower"], row["region_mae_upper"]),
+            percent(-row["relative_gain_mae"]),
+            number(row["gain_over_ridge"], 1),
+            number(row["region_skill_mae"], 2),
+            number(row["region_mse"], 4),
+            number(row["region_within_0_05"], 2),
+            number(row["region_within_0_1"], 2),
+            number(row["region_within_0_2"], 2),
+            number(row["region_bin_accuracy"], 2),
+            number(row["region_balanced_accuracy"], 2),
+            number(row["slide_mae"]),
+        )
+        for name, row in table.iterrows()
+    ]
+    roles = table["role"].tolist()
+    marked = frozenset(roles.index(role) for role in ROLES if role in roles)
+    return Table(header, rows, text_columns=2, marked=marked)
+
+
+def mae_by_view(
+    scores: pd.DataFrame, shown: Sequence[str], views: Mapping[str, tuple[Headline, str]]
+) -> Table:
+    """MAE of every approach as seen otherwise: other regions, outputs, units, references.
+
+    Parameters
+    ----------
+    scores : `schemas.Scores`.
+    shown : approaches, in order.
+    views : which scores and which unit ("region" or "slide"), by the column's name; views without
+        a score are left out.
+    """
+    columns: dict[str, pd.Series] = {}
+    for name, (view, unit) in views.items():
+        chosen = pick(scores, view)
+        chosen = chosen[(chosen["unit"] == unit) & (chosen["metric"] == "mae")]
+        if chosen["value"].notna().any():
+            counted = "n_slides" if unit == "slide" else "n_regions"
+            columns[f"{name} (n\u00a0=\u00a0{chosen[counted].max()})"] = chosen.set_index(
+                "approach"
+            )["value"]
+    rows = [
+        (name, *(number(float(column.get(name, math.nan))) for column in columns.values()))
+        for name in shown
+    ]
+    return Table(("approach", *columns), rows)

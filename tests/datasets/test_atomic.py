@@ -1,0 +1,41 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tumor_ratio.datasets.atomic import (
+    is_running,
+    remove_unfinished,
+    temporary_name,
+    write_json,
+    write_text,
+    written_whole,
+)
+
+
+def test_a_file_appears_whole_or_stays_as_it_was(tmp_path):
+    target = tmp_path / "deep/file.txt"
+    write_text(target, "old")
+    with pytest.raises(RuntimeError), written_whole(target) as temporary:  # noqa: PT012
+        temporary.write_text("half")
+        assert temporary.suffix == ".txt"
+        raise RuntimeError
+    assert target.read_text() == "old"
+    write_json(target, {"new": 1})
+    assert target.read_text() == '{\n "new": 1\n}'
+    assert os.listdir(target.parent) == ["file.txt"]
+
+
+def test_leftovers_of_dead_processes_go_and_those_of_living_ones_stay(tmp_path):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    (tmp_path / f".writing-{dead.pid}-a").mkdir()
+    (tmp_path / f".writing-{dead.pid}-a/part").touch()
+    (tmp_path / f".writing-{dead.pid}-b.csv").touch()
+    own = temporary_name(tmp_path / "c.csv")
+    own.touch()
+    remove_unfinished(tmp_path)
+    assert os.listdir(tmp_path) == [own.name]
+    assert is_running(os.getpid())
+    assert not is_running(dead.pid)

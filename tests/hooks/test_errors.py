@@ -1,0 +1,62 @@
+import pickle
+import sys
+
+import click
+import pytest
+from kedro.io import DatasetError
+from kedro.validation import ParameterValidationError
+
+from tumor_ratio.errors import SlideError, TumorRatioError
+from tumor_ratio.hooks.errors import (
+    FULL_TRACEBACK,
+    MissingInputsError,
+    reason_for_user,
+    show_errors_shortly,
+)
+
+
+def chained(error: Exception, cause: Exception) -> Exception:
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (TumorRatioError("no", "do"), "no; do"),
+        (chained(DatasetError("Failed while saving"), SlideError("s1", "bad")), "slide s1: bad"),
+        (ParameterValidationError("unknown parameter"), "unknown parameter"),
+        (
+            ParameterValidationError(
+                "- Parameter 'x': 1 error\n  unknown name [type=x, input_value={'a': [1]}]\n"
+                "    For further information visit https://errors.pydantic.dev/2/v/value_error"
+            ),
+            "- Parameter 'x': 1 error\n  unknown name",
+        ),
+        (click.ClickException("no such command"), "no such command"),
+        (ValueError("a bug"), None),
+    ],
+)
+def test_the_reason_for_the_user_is_found_in_the_chain(error, reason):
+    assert reason_for_user(error) == reason
+
+
+def test_short_display_for_users_full_display_for_bugs(monkeypatch, capsys):
+    shown = []
+    monkeypatch.setattr(sys, "excepthook", lambda *args: shown.append(args[1]))
+    show_errors_shortly()
+    show_errors_shortly()  # installs itself once
+    sys.excepthook(TumorRatioError, TumorRatioError("no slides", "bring some"), None)
+    assert shown == []
+    assert capsys.readouterr().err == "Error: no slides; bring some\n"
+    bug = ValueError("bug")
+    sys.excepthook(ValueError, bug, None)
+    assert shown == [bug]
+    monkeypatch.setenv(FULL_TRACEBACK, "1")
+    sys.excepthook(TumorRatioError, TumorRatioError("x"), None)
+    assert len(shown) == 2
+
+
+def test_missing_inputs_survive_pickling():
+    error = MissingInputsError(["labels"], ["ground_truth"])
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)

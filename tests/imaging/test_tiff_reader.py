@@ -1,0 +1,113 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from tumor_ratio.imaging.slide import open_slide
+from tumor_ratio.imaging.tiff_reader import TiffReader, unreachable_bytes
+
+
+@pytest.fixture
+def rgb(smooth_rgb) -> np.ndarray:
+    return smooth_rgb(300, 200)
+
+
+def write_ome(path: Path, rgb: np.ndarray, unit: str = "µm", size: float = 0.25) -> None:
+    with tifffile.TiffWriter(path, ome=True) as tif:
+        tif.write(
+            rgb,
+            subifds=1,
+            tile=(64, 64),
+            photometric="rgb",
+            metadata={
+                "axes": "YXS",
+                "PhysicalSizeX": size,
+                "PhysicalSizeY": size,
+                "PhysicalSizeXUnit": unit,
+                "PhysicalSizeYUnit": unit,
+            },
+        )
+        half = np.rint(rgb.reshape(100, 2, 150, 2, 3).mean((1, 3))).astype(np.uint8)
+        tif.write(half, subfiletype=1, tile=(64, 64), photometric="rgb")
+
+
+@pytest.mark.parametrize(("unit", "size"), [("µm", 0.25), ("mm", 0.00025), ("nm", 250.0)])
+def test_ome_tiff_keeps_its_pyramid_and_pixel_size(tmp_path, rgb, unit, size) -> None:
+    path = tmp_path / "a.ome.tif"
+    write_ome(path, rgb, unit, size)
+    slide = open_slide(path, slide_id="s1")
+    assert slide.reader == "tifffile"
+    assert slide.mpp == pytest.approx(0.25)
+    assert [level[2] for level in slide.levels] == [1.0, 2.0]
+    assert np.array_equal(slide.read(33, 70, (90, 80), slide.mpp), rgb[70:150, 33:123])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"rowsperstrip": 7},
+        {"rowsperstrip": 32, "compression": "lzw", "predictor": True},
+        {"planarconfig": "separate", "tile": (64, 64)},
+        {"planarconfig": "separate", "rowsperstrip": 16},
+        {"tile": (64, 64), "compression": "deflate"},
+        {"bigtiff": True, "byteorder": ">"},
+    ],
+)
+def test_every_layout_gives_the_same_pixels(tmp_path, rgb, options) -> None:
+    path = tmp_path / "a.tif"
+    separate = options.get("planarconfig") == "separate"
+    file_options = {key: options.pop(key) for key in ("bigtiff", "byteorder") if key in options}
+    options = dict(options)
+    with tifffile.TiffWriter(path, **file_options) as tif:
+        tif.write(rgb.transpose(2, 0, 1) if separate else rgb, photometric="rgb", **options)
+    reader = TiffReader(path)
+    assert reader.levels == ((300, 200, 1.0),)
+    assert np.array_equal(reader.read_level(0, 21, 53, 130, 77), rgb[53:130, 21:151])
+    outside = reader.read_level(0, 290, 190, 20, 20)
+    assert np.array_equal(outside[:10, :10], rgb[190:, 290:])
+    assert (outside[10:] == 255).all()
+    assert (outside[:, 10:] == 255).all()
+
+
+def test_stripped_tiff_opens_as_a_slide(tmp_path, rgb) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, rgb, photometric="rgb", rowsperstrip=16)
+    slide = open_slide(path, slide_id="s1", mpp=0.5)
+    assert slide.reader == "tifffile"
+    assert np.array_equal(slide.read(10, 20, 40, 0.5), rgb[20:60, 10:50])
+
+
+def test_grey_becomes_rgb(tmp_path, rgb) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, rgb[..., 0])
+    read = TiffReader(path).read_level(0, 0, 0, 300, 200)
+    assert all(np.array_equal(read[..., c], rgb[..., 0]) for c in range(3))
+
+
+def test_three_planes_of_one_colour_each_are_rgb(tmp_path, rgb) -> None:
+    path = tmp_path / "a.ome.tif"
+    tifffile.imwrite(
+        path, rgb.transpose(2, 0, 1), photometric="minisblack", metadata={"axes": "CYX"}
+    )
+    assert np.array_equal(TiffReader(path).read_level(0, 0, 0, 300, 200), rgb)
+
+
+def test_the_tags_give_the_pixel_size(tmp_path, rgb) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, rgb, photometric="rgb", resolution=(50800, 50800), resolutionunit="INCH")
+    assert TiffReader(path).claimed_mpp == pytest.approx((0.5, 0.5))
+
+
+def test_missing_bytes_are_counted(tmp_path, rgb) -> None:
+    path = tmp_path / "a.tif"
+    with tifffile.TiffWriter(path) as tif:
+        tif.write(rgb, photometric="rgb")
+        tif.write(rgb, photometric="rgb")
+    assert unreachable_bytes(path) == 0
+    data = path.read_bytes()
+    path.write_bytes(data[:-1000])
+    assert unreachable_bytes(path) == 1000
+    (tmp_path / "text.tif").write_text("no TIFF")
+    assert unreachable_bytes(tmp_path / "text.tif") == 0

@@ -1,0 +1,408 @@
+"""Evaluation on a small cohort whose fields, labels and errors are planted."""
+
+from __future__ import annotations
+
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from tumor_ratio import schemas
+from tumor_ratio.cohort.pair import Cohort, SlidePair
+from tumor_ratio.imaging.regions import Region, regions_of, regions_table
+from tumor_ratio.imaging.slide import open_slide
+from tumor_ratio.metrics.ratios import region_ratios
+from tumor_ratio.phantom.truth import truth_nuclei
+from tumor_ratio.pipelines.evaluation import create_pipeline, figures, nodes, report
+from tumor_ratio.pipelines.evaluation.examples import BEST, WORST, pick_examples
+from tumor_ratio.pipelines.evaluation.params import EvaluationParams
+from tumor_ratio.pipelines.evaluation.truths import measure_slide_truths, widened
+
+SIDE_PX, MPP, SLIDE_PX, TILE_PX = 56, 1.0, 448, 224
+SPLITS = ["train"] * 5 + ["validation"] * 2 + ["test"] * 4
+PARAMS = EvaluationParams(examples=3)
+
+
+def field(x: np.ndarray, y: np.ndarray, burden: float, phase: float) -> np.ndarray:
+    waves = np.sin(x / 70 + phase) * np.cos(y / 60 - phase)
+    return np.clip(burden * (1 + 0.9 * waves), 0.01, 0.95)
+
+
+def section_nuclei(rng: np.random.Generator, burden: float, phase: float) -> pd.DataFrame:
+    count = 2400
+    x, y = rng.uniform(0, SLIDE_PX, (2, count))
+    return pd.DataFrame(
+        {
+            "x_he_px": x,
+            "y_he_px": y,
+            "area_um2": rng.uniform(20, 60, count),
+            "positive": rng.uniform(size=count) < field(x, y, burden, phase),
+        }
+    )
+
+
+def slide_patches(slide_id: str) -> pd.DataFrame:
+    corners = [(x, y) for y in range(0, SLIDE_PX, TILE_PX) for x in range(0, SLIDE_PX, TILE_PX)]
+    regions = []
+    for left, top in corners:
+        tile = Region(slide_id, "", "tile", left, top, TILE_PX, MPP)
+        offsets = range(0, TILE_PX, SIDE_PX)
+        regions += [
+            Region(slide_id, tile.tile_id, "patch", left + x, top + y, SIDE_PX, MPP)
+            for y in offsets
+            for x in offsets
+        ]
+    return regions_table(regions)
+
+
+def make_world(folder, *, real: bool = False) -> SimpleNamespace:
+    rng = np.random.default_rng(7)
+    burdens = np.array([0.06, 0.1, 0.15, 0.2, 0.5, 0.08, 0.4, 0.3, 0.4, 0.45, 0.5])
+    pairs, tables = [], {"patches": [], "labels": [], "features": [], "network": []}
+    for index, (burden, split) in enumerate(zip(burdens, SPLITS, strict=True)):
+        slide_id, phase = f"s{index:02d}", float(rng.uniform(0, 6))
+        truth_dir = folder / slide_id
+        truth_dir.mkdir(parents=True)
+        nuclei = {section: section_nuclei(rng, burden, phase) for section in ("he", "ihc")}
+        for section, table in nuclei.items():
+            table.to_parquet(truth_dir / f"nuclei_{section}.parquet")
+            pixels = rng.integers(120, 250, (SLIDE_PX, SLIDE_PX, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(truth_dir / f"{section}.png")
+        he, ihc = (
+            open_slide(truth_dir / f"{section}.png", slide_id=slide_id, mpp=MPP)
+            for section in ("he", "ihc")
+        )
+        pairs.append(
+            SlidePair(
+                slide_id, f"c{index:02d}", he, ihc,
+                data_kind="real" if real else "phantom",
+                truth_dir=None if real else truth_dir,
+            )
+        )  # fmt: skip
+        patches = slide_patches(slide_id)
+        label = region_ratios(patches, nuclei["ihc"], MPP)
+        seen = region_ratios(patches, nuclei["he"], MPP, min_nuclei=1)
+        tables["patches"].append(patches)
+        tables["labels"].append(label)
+        tables["features"].append(
+            pd.DataFrame(
+                {
+                    "region_id": patches["region_id"],
+                    "mean_red": 200 - 30 * seen["tumor_ratio"] + rng.normal(0, 14, len(patches)),
+                    "mean_green": rng.uniform(100, 200, len(patches)),
+                    "mean_blue": rng.uniform(100, 200, len(patches)),
+                    "n_he_nuclei": seen["n_nuclei"],
+                    "he_nuclei_um2": seen["nuclei_um2"],
+                }
+            )
+        )
+        if split != "train":
+            near = seen["tumor_ratio"] + rng.normal(0, 0.03, len(patches))
+            tables["network"].append(
+                schemas.Predictions.validate(
+                    pd.DataFrame(
+                        {
+                            "approach": "resnet18", "protocol": "holdout", "repeat": 0, "fold": 0,
+                            "region_id": patches["region_id"], "reference": "ihc_measured",
+                            "tumor_ratio": near, "tumor_ratio_calibrated": near.clip(0, 1),
+                            "lower": np.nan, "upper": np.nan,
+                        }
+                    )
+                )
+            )  # fmt: skip
+    patches = pd.concat(tables["patches"], ignore_index=True)
+    tiles = patches.drop_duplicates("tile_id")
+    kept = np.arange(len(tiles)) % 4 != 3
+    reason = np.where(kept, "", "structure 0.21 <= 0.40")
+    return SimpleNamespace(
+        cohort=Cohort(tuple(pairs), "manifest" if real else "phantom"),
+        patches=patches,
+        labels=pd.concat(tables["labels"], ignore_index=True),
+        features=pd.concat(tables["features"], ignore_index=True),
+        network=pd.concat(tables["network"], ignore_index=True),
+        tile_quality=pd.DataFrame(
+            {
+                "region_id": tiles["tile_id"], "slide_id": tiles["slide_id"], "admitted": True,
+                "kept": kept, "reason": reason,
+            }
+        ),
+        pair_quality=pd.DataFrame(
+            {
+                "region_id": tiles["tile_id"], "slide_id": tiles["slide_id"], "weight": 1.0,
+                "kept": kept, "reason": reason,
+            }
+        ),
+        folds=pd.DataFrame(
+            {
+                "protocol": "holdout", "repeat": 0, "fold": 0,
+                "slide_id": [pair.slide_id for pair in pairs],
+                "case_id": [pair.case_id for pair in pairs], "split": SPLITS,
+            }
+        ),
+        failures=pd.DataFrame(
+            [["s99", "prepare_slides", "SlideError", "slide s99: not an image; check the file"]],
+            columns=["slide_id", "step", "error", "message"],
+        ),
+    )  # fmt: skip
+
+
+class Loaded:
+    def __init__(self, value):
+        self.value = value
+
+    def load(self):
+        return self.value
+
+
+def evaluate(world, params=PARAMS, **networks):
+    tasks = nodes.measure_truths(world.cohort, world.patches, params)
+    truths = nodes.gather_truths({name: Loaded(task()) for name, task in tasks.items()})
+    truths = schemas.RegionTruths.validate(truths)
+    references = schemas.References.validate(
+        nodes.gather_references(world.patches, world.labels, truths, params)
+    )
+    common = (world.patches, world.pair_quality, references, world.features, world.folds, params)
+    baselines = schemas.Predictions.validate(nodes.predict_baselines(*common))
+    oracles = schemas.Predictions.validate(
+        nodes.predict_oracle(truths, references, world.folds, params)
+    )
+    predictions, listed = nodes.collect_predictions(baselines, oracles, truths, params, **networks)
+    compared, approaches = nodes.compare_approaches(
+        predictions, listed, references, world.patches, world.pair_quality, world.features,
+        world.folds, params,
+    )  # fmt: skip
+    compared = schemas.ComparedRegions.validate(compared)
+    approaches = schemas.Approaches.validate(approaches)
+    scores = schemas.Scores.validate(nodes.score_approaches(compared, approaches, params))
+    return SimpleNamespace(
+        truths=truths, references=references, predictions=predictions, compared=compared,
+        approaches=approaches, scores=scores,
+    )  # fmt: skip
+
+
+def page_of(world, found, params=PARAMS) -> str:
+    return report.write_report(
+        world.cohort, world.patches, world.tile_quality, world.pair_quality, world.labels,
+        found.truths, found.references, world.folds, found.compared, found.approaches, found.scores,
+        world.failures, params,
+    )  # fmt: skip
+
+
+def text_of(world, found, params=PARAMS) -> str:
+    return report.write_results_table(
+        world.cohort, world.patches, found.scores, found.approaches, found.compared, params
+    )
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    return make_world(tmp_path_factory.mktemp("phantoms"))
+
+
+@pytest.fixture(scope="module")
+def found(world):
+    return evaluate(world, resnet18=world.network, vit_tiny=schemas.Predictions.empty())
+
+
+@pytest.fixture(scope="module")
+def real_world(tmp_path_factory):
+    return make_world(tmp_path_factory.mktemp("real"), real=True)
+
+
+def test_truths_are_the_ratios_of_the_sections_nuclei(world):
+    pair = world.cohort["s09"]
+    regions = regions_of(world.patches, "s09").head(5)
+    truths = measure_slide_truths(pair.truth_dir, MPP, regions, 3.0)
+    he = truth_nuclei(pair.truth_dir, "he")
+    row, region = truths.iloc[0], regions.iloc[0]
+    inside = he["x_he_px"].between(region.x_px, region.x_px + SIDE_PX, inclusive="left") & he[
+        "y_he_px"
+    ].between(region.y_px, region.y_px + SIDE_PX, inclusive="left")
+    area = he.loc[inside, "area_um2"]
+    assert row["he_n_nuclei"] == inside.sum()
+    assert row["he_true"] == pytest.approx(area[he["positive"]].sum() / area.sum())
+    assert row["he_n_around"] > row["he_n_nuclei"]
+
+
+def test_surroundings_keep_the_centre():
+    regions = regions_table([Region("s", "", "patch", 100, 40, 56, 0.5)])
+    wide = widened(regions, 0.25, 3.0)
+    side = wide["size_px"].iloc[0] * 0.5 / 0.25
+    assert wide["x_px"].iloc[0] + side / 2 == 100 + 56
+    assert wide["y_px"].iloc[0] + side / 2 == 40 + 56
+
+
+def test_all_scored_approaches_share_their_regions(found):
+    counts = found.compared.groupby(["approach", "reference"])["region_id"].apply(frozenset)
+    for reference in ("ihc_measured", "ihc_true", "he_true"):
+        assert counts.xs(reference, level="reference").nunique() == 1
+    own = found.scores[found.scores["reference"] == "ihc_measured"]
+    assert own.groupby(["regions"])["n_regions"].nunique().eq(1).all()
+    assert set(found.compared["slide_id"]) == {"s07", "s08", "s09", "s10"}
+
+
+def test_a_network_that_did_not_run_is_named_and_not_scored(world, found):
+    row = found.approaches.set_index("approach").loc["vit_tiny"]
+    assert not row["scored"]
+    assert row["reason"] == "no predictions: it did not run"
+    assert "vit_tiny" not in set(found.scores["approach"])
+    assert "not scored: vit_tiny: no predictions: it did not run" in text_of(world, found)
+    assert "vit_tiny was not scored" in page_of(world, found)
+
+
+def test_the_order_of_merit_is_the_planted_one(found):
+    metrics = nodes.collect_run_metrics(found.scores, found.approaches, PARAMS)
+    mae = {name: values["region_mae"] for name, values in metrics.items()}
+    assert mae["oracle"] < mae["training_median"]
+    assert mae["resnet18"] < mae["ridge"] < mae["training_mean"]
+    assert 0.3 < metrics["resnet18"]["region_skill_mae"] < 1.3
+    assert metrics["training_median"]["region_skill_mae"] == 0
+    assert metrics["oracle"]["region_skill_mae"] == pytest.approx(1)
+
+
+def test_every_approach_has_the_same_metric_names(found):
+    metrics = nodes.collect_run_metrics(found.scores, found.approaches, PARAMS)
+    names = {frozenset(values) for values in metrics.values()}
+    assert len(names) == 1
+    assert {
+        "region_mae", "region_mse", "region_within_0_05", "region_within_0_1", "region_within_0_2",
+        "region_bin_accuracy", "region_balanced_accuracy", "region_gain_mae", "slide_mae",
+        "region_mae_calibrated", "region_mae_admitted",
+    } <= names.pop()  # fmt: skip
+
+
+def test_selected_regions_are_a_part_of_the_admitted(found):
+    counts = found.scores.groupby("regions")["n_regions"].max()
+    assert counts["selected"] < counts["admitted"]
+
+
+def test_results_text_stands_on_its_own(world, found):
+    text = text_of(world, found)
+    assert "4 test slides" in text
+    assert "compared on the same regions" in text
+    assert "56 um wide" in text
+    assert "TRAINED ON SYNTHETIC IMAGES" in text
+    assert "Circular evidence" in text
+    assert text.index("resnet18  ") < text.index("training_median  ") < text.index("oracle  ")
+
+
+def test_report_carries_its_stamps_and_asks_for_nothing_outside(world, found):
+    page = page_of(world, found)
+    for sentence in figures.stamps_of(world.cohort):
+        assert sentence in page
+    assert "http://" not in page
+    assert "https://" not in page
+    assert "<script" not in page
+    assert str(world.cohort["s00"].truth_dir) not in page
+    assert "slide s99: not an image; check the file" in page
+    assert "structure &lt;= 0.40" in page
+    assert BEST in page
+    assert WORST in page
+
+
+def test_on_real_slides_there_is_no_oracle_and_the_reason_is_given(real_world):
+    found = evaluate(real_world, resnet18=real_world.network)
+    row = found.approaches.set_index("approach").loc["oracle"]
+    assert row["reason"] == nodes.NO_TRUTH
+    assert set(found.scores["reference"]) == {"ihc_measured"}
+    metrics = nodes.collect_run_metrics(found.scores, found.approaches, PARAMS)
+    assert "region_skill_mae" not in metrics["resnet18"]
+    assert "region_gain_mae" in metrics["resnet18"]
+    page = page_of(real_world, found)
+    assert nodes.NO_TRUTH in page
+    assert "SYNTHETIC" not in page
+
+
+def test_an_approach_of_nan_costs_nobody_else_a_region(world, found):
+    nothing = world.network.assign(approach="vit_tiny", tumor_ratio=np.nan)
+    again = evaluate(world, resnet18=world.network, vit_tiny=nothing)
+    row = again.approaches.set_index("approach").loc["vit_tiny"]
+    assert row["reason"] == "no finite prediction for any test region"
+    assert len(again.compared) == len(found.compared)
+
+
+def test_an_approach_that_predicts_half_the_regions_is_named(world):
+    half = world.network.assign(approach="vit_tiny").iloc[::2]
+    again = evaluate(world, resnet18=world.network, vit_tiny=half)
+    assert "predicted only 50%" in again.approaches.set_index("approach").at["vit_tiny", "reason"]
+
+
+def test_without_folds_everything_still_writes(world):
+    empty = SimpleNamespace(**{**vars(world), "folds": schemas.Folds.empty()})
+    found = evaluate(empty, resnet18=schemas.Predictions.empty())
+    assert found.scores.empty
+    assert nodes.collect_run_metrics(found.scores, found.approaches, PARAMS) == {}
+    assert "No approach could be compared" in text_of(empty, found)
+    page = page_of(empty, found)
+    assert "No network could be scored" in page
+    assert "Predicted by" not in page
+
+
+def test_one_test_slide_has_figures_but_no_intervals(world):
+    folds = world.folds.copy()
+    folds.loc[folds["slide_id"].isin(["s07", "s08", "s10"]), "split"] = "train"
+    found = evaluate(SimpleNamespace(**{**vars(world), "folds": folds}), resnet18=world.network)
+    mae = found.scores.query("metric == 'mae' and unit == 'region' and approach == 'resnet18'")
+    assert mae["value"].notna().all()
+    assert mae["lower"].isna().all()
+    assert "only 1 test slide" in text_of(world, found)
+
+
+def test_figures_draw(world, found):
+    drawn = (world.cohort, found.compared, found.approaches, PARAMS)
+    for figure in (
+        figures.draw_predicted_versus_measured(*drawn),
+        figures.draw_confusion_matrices(*drawn),
+        figures.draw_mae(world.cohort, found.scores, found.approaches, PARAMS),
+        figures.draw_labels(world.cohort, world.patches, found.references, world.folds),
+    ):
+        assert len(figure.axes) >= 1
+    interactive = figures.draw_interactive(*drawn)
+    assert [trace.name for trace in interactive.data][:1] == ["resnet18"]
+
+
+def test_examples_span_the_ratios_and_come_from_different_tiles():
+    rng = np.random.default_rng(0)
+    own = pd.DataFrame(
+        {"region_id": [f"r{i}" for i in range(40)], "measured": np.linspace(0, 1, 40)}
+    )
+    own["raw"] = own["measured"] + rng.normal(0, 0.1, 40)
+    tile_of = pd.Series({f"r{i}": f"t{i // 4}" for i in range(40)})
+    chosen = pick_examples(own, tile_of, "raw", 4)
+    best, worst = chosen[chosen["group"] == BEST], chosen[chosen["group"] == WORST]
+    assert len(best) == len(worst) == 4
+    assert best["measured"].is_monotonic_increasing
+    assert best["measured"].max() - best["measured"].min() > 0.4
+    assert worst["tile_id"].nunique() == 4
+    assert best["error"].max() < worst["error"].min()
+
+
+def test_an_unreadable_slide_costs_its_pictures_only(world, found, tmp_path):
+    image = tmp_path / "gone.png"
+    Image.fromarray(np.full((64, 64, 3), 200, np.uint8)).save(image)
+    gone = open_slide(image, slide_id="x", mpp=MPP)
+    image.unlink()
+    pairs = tuple(
+        SlidePair(p.slide_id, p.case_id, gone, gone, data_kind="phantom", truth_dir=p.truth_dir)
+        for p in world.cohort
+    )
+    broken = SimpleNamespace(**{**vars(world), "cohort": Cohort(pairs, "phantom")})
+    assert "no picture" in page_of(broken, found)
+
+
+def test_the_pipeline_reads_each_approach_and_writes_the_report():
+    pipeline = create_pipeline(("resnet18", "vit_b16"))
+    assert {"resnet18.predictions", "vit_b16.predictions"} <= pipeline.inputs()
+    assert {"report", "results_table", "run_metrics", "scores"} <= pipeline.all_outputs()
+
+
+def test_a_misspelt_parameter_names_the_valid_ones():
+    with pytest.raises(ValueError, match="did you mean 'min_coverage'"):
+        EvaluationParams(min_coverge=0.5)
+
+
+def test_side_of_no_regions_is_undefined():
+    assert math.isnan(report.region_side_um(schemas.Regions.empty()))

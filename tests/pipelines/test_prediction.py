@@ -1,0 +1,303 @@
+from __future__ import annotations
+
+import logging
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image, ImageDraw
+
+from tumor_ratio.cohort.manifest import PlannedPair
+from tumor_ratio.cohort.pair import SlidePair
+from tumor_ratio.datasets.trained_model import ModelRef
+from tumor_ratio.errors import ConfigurationError, ManifestError, SlideError
+from tumor_ratio.imaging.nuclear_area import hematoxylin_area_um2, hematoxylin_threshold
+from tumor_ratio.imaging.slide import open_slide
+from tumor_ratio.imaging.stains import H_E
+from tumor_ratio.models.model_folder import write_model
+from tumor_ratio.models.normalisation import Normalisation
+from tumor_ratio.models.regressor import build_regressor
+from tumor_ratio.models.regressor_options import Architecture, BackboneOptions
+from tumor_ratio.pipelines.prediction import create_pipeline, nodes
+from tumor_ratio.pipelines.prediction.domain import domain_warning, interval_reason
+from tumor_ratio.pipelines.prediction.params import PredictionParams
+from tumor_ratio.pipelines.prediction.ratios import slide_ratio
+from tumor_ratio.pipelines.prediction.tissue_regions import spread, tissue_regions
+from tumor_ratio.reporting.stamps import RESEARCH_USE, SYNTHETIC_TRAINING
+
+CPU = {"device": "cpu", "precision": "float32", "threads": 1}
+EOSIN = np.array(H_E.second) / np.linalg.norm(H_E.second)
+HEMATOXYLIN = np.array(H_E.first) / np.linalg.norm(H_E.first)
+
+
+class Part:
+    """A finished slide's result, as the partition dataset hands it on."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def load(self):
+        return self.value
+
+
+def stained(eosin: np.ndarray, hematoxylin: np.ndarray) -> np.ndarray:
+    """Pixels of given stain densities."""
+    density = eosin[..., None] * EOSIN + hematoxylin[..., None] * HEMATOXYLIN
+    return np.clip(np.rint(256 * 10.0**-density - 1), 0, 255).astype(np.uint8)
+
+
+def section(width: int, height: int, *, radius: int = 4, every: int = 16) -> np.ndarray:
+    """Eosin with round nuclei on a grid."""
+    nuclei = Image.new("L", (width, height))
+    draw = ImageDraw.Draw(nuclei)
+    for y in range(every // 2, height, every):
+        for x in range(every // 2, width, every):
+            draw.ellipse([x - radius, y - radius, x + radius, y + radius], fill=1)
+    mask = np.asarray(nuclei, dtype=float)
+    return stained(np.full(mask.shape, 0.25), 0.8 * mask)
+
+
+def save(path: Path, rgb: np.ndarray) -> Path:
+    Image.fromarray(rgb).save(path)
+    return path
+
+
+@pytest.fixture
+def model(tmp_path) -> ModelRef:
+    """An untrained network whose card says it learned from phantoms at 1 um/px."""
+    return make_model(tmp_path / "model")
+
+
+def make_model(
+    folder: Path, *, mpp: float = 1.0, side: int = 64, kind: str = "phantom"
+) -> ModelRef:
+    network = build_regressor(Architecture("test_resnet", side), BackboneOptions(), seed=0)
+    network.start_at(0.3)
+    description = {
+        "approach": "mine",
+        "mpp": mpp,
+        "label_method": "nucleus",
+        "training_data": kind,
+        "domain": {"species": ["human"], "organ": ["testis"], "stain": ["H&E standard"]},
+        "calibration": {"knots": [0.0, 1.0], "values": [0.1, 0.5]},
+    }
+    normalisation = Normalisation((0.5, 0.5, 0.5), (0.25, 0.25, 0.25), "training_patches")
+    card = write_model(folder, network.eval(), normalisation, description)
+    return ModelRef(folder, {**card, "fingerprint": "0123456789abcdef" * 4})
+
+
+def run(params: PredictionParams, model: ModelRef) -> tuple[pd.DataFrame, pd.DataFrame]:
+    plan = nodes.plan_new_slides(params)
+    new_slides = {name: Part(task()) for name, task in nodes.open_new_slides(plan).items()}
+    tasks = nodes.predict_slides(new_slides, model, params)
+    done = {name: Part(pickle.loads(pickle.dumps(task))()) for name, task in tasks.items()}
+    return nodes.gather_ratios(done, new_slides, model, params)
+
+
+# --- which slides
+
+
+def test_one_slide_or_a_manifest_must_be_named():
+    with pytest.raises(ConfigurationError, match=r"no slide .*--params=prediction\.slide="):
+        nodes.plan_new_slides(PredictionParams())
+    with pytest.raises(ConfigurationError, match="both a slide and a manifest"):
+        nodes.plan_new_slides(PredictionParams(slide="a.svs", manifest="m.csv"))
+    with pytest.raises(ConfigurationError, match="give `he_mpp` in the manifest"):
+        nodes.plan_new_slides(PredictionParams(manifest="m.csv", mpp=0.5))
+
+
+def test_a_slides_name_comes_from_its_file():
+    (planned,) = nodes.plan_new_slides(PredictionParams(slide="dir/Fall 7 (Kopie).svs", mpp=0.25))
+    assert planned.slide_id == "Fall_7__Kopie_"
+    assert planned.he_mpp == 0.25
+
+
+def test_every_bad_row_of_a_manifest_is_named(tmp_path):
+    manifest = tmp_path / "m.csv"
+    manifest.write_text("slide_id,he_path,he_mpp\na,a.png,fine\nb,b.png,99\n")
+    with pytest.raises(ManifestError, match=r"(?s)line 2 .*not a number.*line 3 .*not believable"):
+        nodes.plan_new_slides(PredictionParams(manifest=str(manifest)))
+
+
+def test_a_row_without_h_and_e_costs_that_slide_only(tmp_path):
+    planned = PlannedPair("x", "x", None, tmp_path / "ihc.png", None, 0.5)
+    with pytest.raises(SlideError, match="slide x: has no H&E slide"):
+        nodes.open_new_slides((planned,))["x"]()
+
+
+# --- which regions
+
+
+def test_regions_cover_the_tissue_once_and_leave_out_the_glass(tmp_path):
+    rgb = np.full((640, 960, 3), 245, dtype=np.uint8)
+    rgb[128:512, 192:512] = section(320, 384)
+    slide = open_slide(save(tmp_path / "s.png", rgb), slide_id="s", mpp=1.0)
+    regions, tissue = tissue_regions(slide, 64, 1.0)
+    whole = {(r.x_px, r.y_px) for r, t in zip(regions, tissue, strict=True) if t > 0.9}
+    assert whole == {(x, y) for x in range(192, 512, 64) for y in range(128, 512, 64)}
+    assert len({r.region_id for r in regions}) == len(regions)
+    planted_um2 = 320 * 384
+    assert tissue.sum() * 64 * 64 == pytest.approx(planted_um2, rel=0.06)
+
+
+def test_tissue_at_the_edge_is_covered_by_a_region_that_reaches_beyond(tmp_path):
+    slide = open_slide(save(tmp_path / "s.png", section(100, 70)), slide_id="s", mpp=1.0)
+    regions, tissue = tissue_regions(slide, 64, 1.0)
+    assert [(r.x_px, r.y_px) for r in regions] == [(0, 0), (64, 0), (0, 64), (64, 64)]
+    expected = [1, 36 / 64, 6 / 64, 36 * 6 / 64**2]
+    np.testing.assert_allclose(tissue, expected, atol=0.07)  # an overview pixel is 8 um
+
+
+def test_a_blank_slide_is_refused(tmp_path):
+    blank = np.full((256, 256, 3), 250, dtype=np.uint8)
+    slide = open_slide(save(tmp_path / "s.png", blank), slide_id="s", mpp=1.0)
+    with pytest.raises(SlideError, match="slide s: shows no tissue"):
+        tissue_regions(slide, 64, 1.0)
+
+
+def test_a_sample_is_spread_over_all():
+    assert spread(list(range(10)), 3) == [1, 5, 8]
+    assert spread(list(range(2)), 3) == [0, 1]
+
+
+# --- the weights
+
+
+@pytest.mark.parametrize("radius", [3, 5])
+def test_the_planted_nuclear_area_is_recovered(radius):
+    rgb = section(256, 256, radius=radius)
+    planted = int((rgb[..., 0] < 120).sum())
+    threshold = hematoxylin_threshold(rgb[None], 1.0)
+    area = hematoxylin_area_um2(rgb, 1.0, threshold=threshold)
+    assert area == pytest.approx(planted, rel=0.2)
+
+
+def test_tissue_without_nuclei_has_no_nuclear_area():
+    rgb = stained(np.random.default_rng(0).normal(0.3, 0.02, (128, 128)), np.zeros((128, 128)))
+    threshold = hematoxylin_threshold(rgb[None], 1.0)
+    assert hematoxylin_area_um2(rgb, 1.0, threshold=threshold) < 0.01 * rgb[..., 0].size
+    assert hematoxylin_threshold(np.full((1, 8, 8, 3), 255, dtype=np.uint8), 1.0) == 0.15
+
+
+def test_a_slides_ratio_is_weighted_by_nuclear_area():
+    table = pd.DataFrame(
+        {
+            "tissue": [1.0, 0.5, 0.1],
+            "size_px": 100,
+            "mpp": 1.0,
+            "tumor_ratio": [0.1, 0.9, np.nan],
+            "tumor_ratio_calibrated": [0.2, 0.4, np.nan],
+            "nuclear_um2": [300.0, 100.0, np.nan],
+        }
+    )
+    found = slide_ratio(table)
+    assert found["tumor_ratio"] == pytest.approx((300 * 0.1 + 100 * 0.9) / 400)
+    assert found["tumor_ratio_calibrated"] == pytest.approx(0.25)
+    assert (found["n_regions"], found["n_unscored"]) == (2, 1)
+    assert found["tissue_mm2"] == pytest.approx(0.015)
+    nothing = slide_ratio(table.assign(tumor_ratio=np.nan))
+    assert np.isnan(nothing["tumor_ratio"])
+
+
+# --- from a slide to the tables
+
+
+def test_every_row_carries_its_stamps_and_no_interval(tmp_path, model, caplog):
+    rgb = np.full((256, 320, 3), 246, dtype=np.uint8)
+    rgb[:, :208] = section(208, 256)
+    for name in ("one", "two"):
+        save(tmp_path / f"{name}.png", rgb)
+    manifest = tmp_path / "m.csv"
+    manifest.write_text(
+        "slide_id,he_path,he_mpp,species,organ\n"
+        "one,one.png,1.0,human,testis\ntwo,two.png,1.0,mouse,\n"
+    )
+    params = PredictionParams(manifest=str(manifest), stain="H&E standard", compute=CPU)
+    with caplog.at_level(logging.WARNING):
+        regions, slides = run(params, model)
+    assert slides["slide_id"].tolist() == ["one", "two"]
+    for table in (regions, slides):
+        assert set(table["stamp"]) == {f"{RESEARCH_USE} {SYNTHETIC_TRAINING}"}
+        assert set(table["training_data"]) == {"phantom"}
+        assert set(table["weight_source"]) == {"hematoxylin_area"}
+        assert table[["lower", "upper"]].isna().all(axis=None)
+        assert table["interval"].str.startswith("interval withheld: 0 calibration slides").all()
+        assert str(tmp_path) not in table.to_csv()
+    warnings = slides.set_index("slide_id")["domain_warning"]
+    assert warnings["one"] == ""
+    assert warnings["two"] == "species 'mouse' is not the training's (human); organ undeclared"
+    assert "species 'mouse'" in caplog.text
+    assert SYNTHETIC_TRAINING in caplog.text
+
+    own = regions[regions["slide_id"] == "one"]
+    scored = own["tumor_ratio"].notna()
+    assert (own.loc[scored, "reason"] == "").all()
+    assert scored.sum() == 4 * 4  # 208 px: three full columns and one of a quarter
+    assert own.loc[scored, "tumor_ratio"].between(0, 1).all()
+    assert own.loc[scored, "tumor_ratio_calibrated"].between(0.1, 0.5).all()
+    expected = np.average(own.loc[scored, "tumor_ratio"], weights=own.loc[scored, "nuclear_um2"])
+    assert slides["tumor_ratio"][0] == pytest.approx(expected)
+
+
+def test_a_model_of_real_slides_has_no_synthetic_stamp(tmp_path):
+    real = make_model(tmp_path / "model", kind="real")
+    path = save(tmp_path / "s.png", section(128, 128))
+    _, slides = run(PredictionParams(slide=str(path), mpp=1.0, compute=CPU), real)
+    assert slides["stamp"].tolist() == [RESEARCH_USE]
+
+
+def test_regions_with_little_tissue_are_listed_without_a_ratio(tmp_path, model):
+    path = save(tmp_path / "s.png", section(64 + 12, 64))
+    params = PredictionParams(slide=str(path), mpp=1.0, min_tissue=0.5, compute=CPU)
+    regions, slides = run(params, model)
+    assert regions["reason"].tolist() == ["", "under 50% tissue"]
+    assert np.isnan(regions["tumor_ratio"][1])
+    assert slides[["n_regions", "n_unscored"]].iloc[0].tolist() == [1, 1]
+
+
+def test_a_slide_that_is_too_coarse_for_the_model_is_refused(tmp_path, model):
+    path = save(tmp_path / "s.png", section(256, 256))
+    pair = SlidePair("s", "s", open_slide(path, slide_id="s", mpp=1.2), None)
+    params = PredictionParams(slide=str(path), compute=CPU)
+    task = nodes.predict_slides({"s": Part(pair.to_record())}, model, params)["s"]
+    with pytest.raises(SlideError, match=r"slide s: is scanned at 1\.2 um/px, coarser than .* 1;"):
+        task()
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("mpp", [0.5, 1.0])
+def test_the_aperio_slide_gets_a_ratio_for_every_tissue_region(real_data, tmp_path, mpp):
+    path = real_data / "slides" / "openslide_cmu" / "cmu-1-small-region.svs"
+    model = make_model(tmp_path / "model", mpp=mpp, side=128)
+    regions, slides = run(PredictionParams(slide=str(path), compute=CPU), model)
+    assert slides["slide_id"].tolist() == ["cmu-1-small-region"]
+    assert slides["n_regions"][0] >= 0.3 * 2220 * 2967 * 0.499**2 / (128 * mpp) ** 2
+    scored = regions[regions["reason"] == ""]
+    assert scored["tumor_ratio"].between(0, 1).all()
+    assert scored["nuclear_um2"].gt(0).mean() > 0.9
+    assert 0.01 < slides["nuclear_mm2"][0] / slides["tissue_mm2"][0] < 0.5
+    assert slides["domain_warning"][0].startswith("species undeclared; organ undeclared")
+
+
+# --- what is declared
+
+
+def test_a_slide_of_the_trainings_kind_has_no_warning():
+    trained = {"species": ["human"], "organ": ["testis"], "stain": ["HE"]}
+    assert domain_warning({"species": "Human", "organ": "testis", "stain": "he"}, trained) == ""
+    assert domain_warning({}, trained) == "species undeclared; organ undeclared; stain undeclared"
+    unknown = domain_warning({"species": "human", "organ": "testis", "stain": "HE"}, {})
+    assert unknown.count("of the training slides undeclared") == 3
+
+
+def test_intervals_say_why_they_are_withheld():
+    assert interval_reason("", 3) == "interval withheld: 3 calibration slides, fewer than 9"
+    assert interval_reason("organ undeclared", 12) == "interval withheld: organ undeclared"
+
+
+def test_the_pipeline_needs_a_model_and_its_parameters_only():
+    pipeline = create_pipeline()
+    assert pipeline.inputs() == {"prediction_model", "params:prediction"}
+    assert pipeline.outputs() == {"region_ratios", "slide_ratios"}

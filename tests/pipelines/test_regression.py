@@ -1,0 +1,426 @@
+from __future__ import annotations
+
+import logging
+import pickle
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from tumor_ratio.cohort.pair import Cohort, SlidePair
+from tumor_ratio.datasets.fingerprint import fingerprint
+from tumor_ratio.datasets.trained_model import ModelRef, TrainedModelDataset
+from tumor_ratio.errors import ConfigurationError, SlideError
+from tumor_ratio.imaging.patches import PatchReader
+from tumor_ratio.imaging.regions import Region, iter_regions, regions_table
+from tumor_ratio.imaging.slide import open_slide
+from tumor_ratio.pipelines.regression import create_pipeline, nodes
+from tumor_ratio.pipelines.regression.params import RegressionParams, SamplingParams
+from tumor_ratio.pipelines.regression.sampling import labelled_patches, sample_patches
+from tumor_ratio.pipelines.regression.training_step import CHECKPOINTS
+from tumor_ratio.reporting.stamps import SYNTHETIC_TRAINING
+from tumor_ratio.schemas import Folds, PairQuality, Predictions, RatioLabels, TrainingPatches
+
+SIDE = 32
+SPLITS = {"a": "train", "b": "train", "c": "validation", "d": "test"}
+FAST = {
+    "backbone": {"name": "test_resnet"},
+    "training": {
+        "epochs": 16,
+        "batch_size": 16,
+        "optimizer": {"name": "adamw", "learning_rate": 0.003},
+        "compute": {"device": "cpu", "precision": "float32", "threads": 1},
+    },
+    "sampling": {"per_bin": None},
+    "prediction": {"device": "cpu", "precision": "float32", "threads": 1},
+}
+
+
+class Part:
+    """A finished slide's result, as the partition dataset hands it on."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def load(self):
+        return self.value
+
+
+def tables(cohort_of: dict[str, int], ratios=None) -> dict[str, pd.DataFrame]:
+    """Patches in rows of one tile a slide; every 7th has no ratio, the last tile is not kept."""
+    regions, quality, labels, folds = [], [], [], []
+    for slide_id, count in cohort_of.items():
+        folds.append(
+            {
+                "protocol": "holdout",
+                "repeat": 0,
+                "fold": 0,
+                "slide_id": slide_id,
+                "case_id": slide_id,
+                "split": SPLITS[slide_id],
+            }
+        )
+        for name, kept in (("good", True), ("bad", False)):
+            tile_id = f"{slide_id}-{name}"
+            quality.append(
+                {
+                    "region_id": tile_id,
+                    "slide_id": slide_id,
+                    "he_nuclei": 1.0,
+                    "ihc_nuclei": 1.0,
+                    "density_agreement": 1.0,
+                    "weight": 1.0,
+                    "kept": kept,
+                    "reason": "" if kept else "planted",
+                }
+            )
+            for index in range(count if kept else 5):
+                y_px = 0 if kept else SIDE
+                region = Region(slide_id, tile_id, "patch", index * SIDE, y_px, SIDE, 1.0)
+                regions.append(region)
+                ratio = ratios(slide_id, index) if ratios else (index + 0.5) / count
+                defined = index % 7 != 3
+                for method, value in (("nucleus", ratio), ("study", 0.5)):
+                    labels.append(
+                        {
+                            "region_id": region.region_id,
+                            "label_method": method,
+                            "tumor_ratio": value if defined else np.nan,
+                            "lower": np.nan,
+                            "upper": np.nan,
+                            "positive_share": np.nan,
+                            "n_positive": 1,
+                            "n_nuclei": 30,
+                            "positive_um2": 1.0,
+                            "nuclei_um2": 2.0,
+                            "weight": 1.0,
+                        }
+                    )
+    return {
+        "patches": regions_table(regions),
+        "pair_quality": PairQuality.validate(pd.DataFrame(quality)),
+        "ratio_labels": RatioLabels.validate(pd.DataFrame(labels)),
+        "folds": Folds.validate(pd.DataFrame(folds)),
+    }
+
+
+# --- which patches train
+
+
+def test_only_kept_and_labelled_patches_of_training_and_validation_slides_are_taken():
+    planted = tables({"a": 20, "c": 20, "d": 20})
+    found = labelled_patches(**planted, label_method="nucleus", protocol="holdout")
+    TrainingPatches.validate(found)
+    assert set(found["slide_id"]) == {"a", "c"}  # d is a test slide
+    assert set(found["tile_id"]) == {"a-good", "c-good"}
+    assert dict(found.groupby("slide_id")["split"].first()) == {"a": "train", "c": "validation"}
+    assert len(found) == 2 * 17  # three of twenty have no ratio
+    by_hand = (found["x_px"] // SIDE + 0.5) / 20
+    np.testing.assert_allclose(found["tumor_ratio"], by_hand)
+
+
+def test_nothing_of_a_test_slide_reaches_a_training_whatever_its_labels():
+    planted = tables({"a": 20, "b": 20, "c": 20, "d": 20})
+    params = RegressionParams.model_validate(FAST)
+    before = nodes.sample_patches(**planted, params=params)
+    labels = planted["ratio_labels"].copy()
+    labels.loc[labels["region_id"].str.startswith("d_"), "tumor_ratio"] = 1.0
+    after = nodes.sample_patches(**{**planted, "ratio_labels": labels}, params=params)
+    pd.testing.assert_frame_equal(before, after)
+    assert "d" not in set(before["slide_id"])
+
+
+def test_the_studys_quotas_hold_a_slide_and_a_bin():
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(
+        {
+            "slide_id": np.repeat(["a", "b", "c"], 1500),
+            "split": np.repeat(["train", "train", "validation"], 1500),
+            "tumor_ratio": rng.uniform(0, 0.5, 4500),
+        }
+    )
+    table.loc[[0, 1], "tumor_ratio"] = [1.0, 0.2]  # edges belong to the bin above, 1 to the last
+    sampled = sample_patches(table, SamplingParams())
+    bins = np.digitize(sampled["tumor_ratio"], [0.1, 0.2])
+    counts = sampled.assign(bin=bins).groupby(["slide_id", "bin"]).size()
+    for slide_id in ("a", "b"):
+        assert counts[slide_id].tolist() == [200, 200, 100]
+    assert counts["c"].sum() == 300
+    again = sample_patches(table, SamplingParams())
+    pd.testing.assert_frame_equal(sampled, again)
+    other = sample_patches(table, SamplingParams(seed=1))
+    assert not sampled["tumor_ratio"].equals(other["tumor_ratio"])
+
+
+def test_a_slides_draw_does_not_depend_on_other_slides():
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(
+        {
+            "slide_id": np.repeat(["a", "b"], 1000),
+            "split": "train",
+            "tumor_ratio": rng.uniform(0, 1, 2000),
+        }
+    )
+    both = sample_patches(table, SamplingParams())
+    alone = sample_patches(table[table["slide_id"] == "b"], SamplingParams())
+    pd.testing.assert_frame_equal(
+        both[both["slide_id"] == "b"].reset_index(drop=True), alone.reset_index(drop=True)
+    )
+
+
+def test_what_cannot_be_learned_from_says_so():
+    planted = tables({"a": 20, "c": 20})
+    with pytest.raises(ConfigurationError, match=r"method 'nuclei'; set .*: nucleus, study"):
+        labelled_patches(**planted, label_method="nuclei", protocol="holdout")
+    with pytest.raises(
+        ConfigurationError, match="protocol 'cross'; set `protocol` to one of: hold"
+    ):
+        labelled_patches(**planted, label_method="nucleus", protocol="cross")
+    with pytest.raises(ConfigurationError, match="at least three cases"):
+        labelled_patches(
+            **{**planted, "folds": Folds.empty()}, label_method="nucleus", protocol="holdout"
+        )
+    with pytest.raises(ConfigurationError, match="no validation patches: of 25 patches 17 lie in"):
+        labelled_patches(**tables({"a": 20}), label_method="nucleus", protocol="holdout")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"trainin": {}}, "unknown parameter 'trainin' .did you mean 'training'"),
+        ({"training": {"epoch": 1}}, "unknown parameter 'training.epoch'"),
+        ({"training": {"optimizer": {"lr": 1}}}, "unknown parameter 'training.optimizer.lr'"),
+        ({"training": {"epochs": 0}}, "epochs must be at least 1"),
+        ({"sampling": {"upper_edges": [0.2, 0.1, 1]}}, "upper_edges increase"),
+        ({"sampling": {"per_bin": [1, 2]}}, "for each of 3 bins"),
+    ],
+)
+def test_parameters_are_closed_and_bounded(change, message):
+    with pytest.raises(ValueError, match=message):
+        RegressionParams.model_validate(change)
+
+
+def test_the_defaults_are_the_studys():
+    params = RegressionParams()
+    assert params.sampling.upper_edges == (0.10, 0.20, 1.0)
+    assert params.sampling.per_bin == (200, 200, 100)
+    assert params.loss.name == "smooth_l1"
+    assert params.loss.beta == 0.05
+    training = params.training
+    assert (training.epochs, training.batch_size, training.schedule) == (50, 64, "constant")
+    optimizer = training.optimizer
+    assert (optimizer.name, optimizer.learning_rate, optimizer.momentum) == ("sgd", 1e-4, 0.9)
+    assert training.augmentation.flips == "horizontal"
+
+
+# --- the template
+
+
+def test_each_approach_has_its_namespace_tag_and_parameters():
+    pipeline = create_pipeline(("resnet18", "mine"))
+    assert pipeline.inputs() == {
+        *("cohort", "patches", "pair_quality", "ratio_labels", "folds"),
+        *("params:resnet18", "params:mine"),
+    }
+    assert pipeline.outputs() == {"resnet18.predictions", "mine.predictions"}
+    for node in pipeline.nodes:
+        assert node.tags == {f"approach.{node.namespace}"}
+    names = [node.name for node in pipeline.only_nodes_with_namespaces(["mine"]).nodes]
+    assert names == ["mine.sample_patches", "mine.train", "mine.predict", "mine.calibrate"]
+
+
+def test_kedro_finds_the_types_of_the_parameters():
+    from kedro.validation.type_extractor import TypeExtractor
+
+    found = TypeExtractor({"r": create_pipeline(("mine",))}).extract_types_from_pipelines()
+    assert found == {"mine": RegressionParams}
+
+
+# --- from slides to predictions
+
+
+@pytest.fixture
+def cohort(tmp_path) -> Cohort:
+    """Four slides; in column i the redness tells the ratio (i + 0.5) / 24."""
+    pairs = []
+    for number, slide_id in enumerate("abcd"):
+        rng = np.random.default_rng(number)
+        rgb = rng.integers(80, 120, (2 * SIDE, 24 * SIDE, 3))
+        rgb[..., 0] += (120 * (np.arange(24 * SIDE) // SIDE + 0.5) / 24).astype(int)
+        path = tmp_path / f"{slide_id}.png"
+        Image.fromarray(rgb.astype(np.uint8)).save(path)
+        slide = open_slide(path, slide_id=slide_id, mpp=1.0)
+        meta = {"species": "phantom", "organ": "testis" if slide_id != "b" else None}
+        pairs.append(SlidePair(slide_id, slide_id, slide, None, data_kind="phantom", meta=meta))
+    return Cohort(tuple(pairs), "phantom")
+
+
+def run(cohort: Cohort, folder: Path, planted: dict) -> tuple[pd.DataFrame, ModelRef, dict]:
+    params = RegressionParams.model_validate(FAST)
+    sampled = nodes.sample_patches(**planted, params=params)
+    task = nodes.train(cohort, sampled, params, approach="mine")
+    told = {}
+    card = task(folder=folder, on_epoch=lambda metrics, epoch: told.update({epoch: metrics}))
+    model = ModelRef(folder, {**card, "fingerprint": "f" * 64})
+    tasks = nodes.predict(cohort, planted["patches"], planted["folds"], model, params)
+    parts = {slide_id: Part(pickle.loads(pickle.dumps(task))()) for slide_id, task in tasks.items()}
+    return nodes.calibrate(parts, model), model, told
+
+
+def test_the_pipeline_learns_what_is_planted_and_predicts_all_patches_of_held_out_slides(
+    cohort, tmp_path
+):
+    planted = tables(dict.fromkeys("abcd", 24))
+    predictions, model, told = run(cohort, tmp_path / "model", planted)
+    Predictions.validate(predictions)
+    patches = planted["patches"].set_index("region_id")
+    held_out = patches[patches["slide_id"].isin(["c", "d"])]
+    assert set(predictions["region_id"]) == set(held_out.index)  # kept, labelled or not
+    assert set(predictions["approach"]) == {"mine"}
+    assert set(predictions["reference"]) == {"ihc_measured"}
+    test = predictions[predictions["region_id"].str.startswith("d_")]
+    truth = (patches.loc[test["region_id"], "x_px"].to_numpy() // SIDE + 0.5) / 24
+    assert np.abs(test["tumor_ratio"] - truth).mean() < 0.15  # the median errs by 0.25
+    assert test["tumor_ratio_calibrated"].between(0, 1).all()
+    ordered = test.sort_values("tumor_ratio")["tumor_ratio_calibrated"]
+    assert ordered.is_monotonic_increasing
+
+    card = model.card
+    assert card["training_data"] == "phantom"
+    assert SYNTHETIC_TRAINING in card["stamps"]
+    assert (card["mpp"], card["patch_px"], card["label_method"]) == (1.0, SIDE, "nucleus")
+    assert card["slides"] == {"train": ["a", "b"], "validation": ["c"]}
+    assert card["domain"]["species"] == ["phantom"]
+    assert card["domain"]["organ"] == []  # one training slide does not say
+    assert card["metrics"]["val_mae"] < card["metrics"]["val_mae_of_training_median"]
+    assert list(told) == list(range(1, 17))
+    assert card["metrics"]["val_mae"] == min(metrics["val_mae"] for metrics in told.values())
+    assert not (tmp_path / "model" / CHECKPOINTS).exists()
+    assert str(tmp_path) not in (tmp_path / "model" / "card.json").read_text()
+
+
+def test_a_killed_training_step_goes_on_and_a_finished_one_is_not_repeated(cohort, tmp_path):
+    planted = tables(dict.fromkeys("abcd", 24))
+    whole, *_ = run(cohort, tmp_path / "whole", planted)
+    params = RegressionParams.model_validate(FAST)
+    sampled = nodes.sample_patches(**planted, params=params)
+    task = nodes.train(cohort, sampled, params, approach="mine")
+
+    def kill(metrics, epoch):
+        if epoch == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        task(folder=tmp_path / "cut", on_epoch=kill)
+    again, *_ = run(cohort, tmp_path / "cut", planted)
+    pd.testing.assert_frame_equal(whole, again)
+
+    calls = []
+    card = task(folder=tmp_path / "cut", on_epoch=lambda *told: calls.append(told))
+    assert calls == []
+    assert card["best_epoch"] >= 1
+
+
+def test_the_trainings_fingerprint_follows_what_it_depends_on(cohort, tmp_path):
+    planted = tables(dict.fromkeys("abcd", 24))
+
+    def key(change: dict, approach: str = "mine") -> str:
+        params = RegressionParams.model_validate({**FAST, **change})
+        sampled = nodes.sample_patches(**planted, params=params)
+        task = nodes.train(cohort, sampled, params, approach=approach)
+        assert isinstance(task, partial)
+        return fingerprint(task, tmp_path)
+
+    first = key({})
+    assert key({}) == first
+    assert key({"prediction": {"precision": "bf16"}}) == first  # how it predicts is another matter
+    assert key({"training": {"epochs": 7}}) != first
+    assert key({}, approach="yours") != first
+    weights = tmp_path / "w.safetensors"
+    weights.write_bytes(b"1")
+    named = {"backbone": {"name": "test_resnet", "weights_path": str(weights)}}
+    before = key(named)
+    weights.write_bytes(b"22")
+    assert key(named) != before
+
+
+def test_slides_without_h_and_e_are_not_predicted(cohort):
+    planted = tables(dict.fromkeys("abcd", 24))
+    pairs = [p if p.slide_id != "d" else SlidePair("d", "d", None, p.he) for p in cohort]
+    model = ModelRef(Path("nowhere"), {"fingerprint": "f"})
+    tasks = nodes.predict(
+        Cohort(tuple(pairs), "manifest"),
+        planted["patches"],
+        planted["folds"],
+        model,
+        RegressionParams(),
+    )
+    assert list(tasks) == ["c"]
+
+
+def test_a_model_of_other_patches_is_refused(cohort):
+    planted = tables(dict.fromkeys("abcd", 24))
+    model = ModelRef(Path("nowhere"), {"fingerprint": "f", "patch_px": 64, "mpp": 0.5})
+    tasks = nodes.predict(cohort, planted["patches"], planted["folds"], model, RegressionParams())
+    with pytest.raises(ConfigurationError, match=r"takes patches of 64 px at 0\.5 um/px"):
+        tasks["c"]()
+
+
+# --- reading patches
+
+
+def test_a_patch_reader_gives_the_slides_pixels_from_file_or_cache(cohort):
+    table = tables({"a": 24, "c": 24})["patches"]
+    slides = {pair.slide_id: pair.he for pair in cohort}
+    regions = list(iter_regions(table))
+    order = np.random.default_rng(0).permutation(len(regions))
+    uncached = PatchReader(slides, regions, cache_mb=0)
+    some = PatchReader(slides, regions, cache_mb=10 * SIDE * SIDE * 3 / 1e6)
+    for _ in range(2):
+        np.testing.assert_array_equal(uncached.read(order), some.read(order))
+    first = uncached.read(order)[0]
+    region = regions[order[0]]
+    expected = slides[region.slide_id].read(region.x_px, region.y_px, SIDE, 1.0)
+    np.testing.assert_array_equal(first, expected)
+
+
+def test_a_cached_patch_outlives_its_file_and_another_does_not(cohort):
+    regions = [Region("a", "t", "patch", index * SIDE, 0, SIDE, 1.0) for index in range(3)]
+    slide = cohort["a"].he
+    reader = PatchReader({"a": slide}, regions, cache_mb=2 * SIDE * SIDE * 3 / 1e6)
+    kept = reader.read([0, 1])
+    slide.path.unlink()
+    np.testing.assert_array_equal(reader.read([1, 0]), kept[::-1])
+    with pytest.raises(SlideError, match="slide a:"):
+        reader.read([2])
+
+
+def test_a_patch_reader_refuses_what_does_not_fit(cohort):
+    slides = {"a": cohort["a"].he}
+    one = Region("a", "t", "patch", 0, 0, SIDE, 1.0)
+    with pytest.raises(ValueError, match="of one size"):
+        PatchReader(slides, [one, Region("a", "t", "patch", 0, 0, 16, 1.0)], 0)
+    with pytest.raises(ValueError, match="no slide given for b"):
+        PatchReader(slides, [Region("b", "t", "patch", 0, 0, SIDE, 1.0)], 0)
+
+
+def test_the_model_dataset_trains_once_and_reuses(cohort, tmp_path, caplog):
+    planted = tables(dict.fromkeys("abcd", 24))
+    params = RegressionParams.model_validate(FAST)
+    sampled = nodes.sample_patches(**planted, params=params)
+    task = nodes.train(cohort, sampled, params, approach="mine")
+    dataset = TrainedModelDataset(str(tmp_path / "models"))
+    dataset.save(task)
+    first = dataset.load()
+    weights = (first.folder / "model.safetensors").stat().st_mtime_ns
+    with caplog.at_level(logging.INFO):
+        dataset.save(task)
+    assert "reusing the finished training" in caplog.text
+    again = dataset.load()
+    assert again.card == first.card
+    assert (again.folder / "model.safetensors").stat().st_mtime_ns == weights
+    tasks = nodes.predict(cohort, planted["patches"], planted["folds"], again, params)
+    assert len(tasks["d"]()) == 24 + 5

@@ -1,0 +1,211 @@
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from tumor_ratio.reporting.answer import answer_of
+from tumor_ratio.reporting.cohort_tables import failures_table, tile_table
+from tumor_ratio.reporting.definitions import DEFINITIONS
+from tumor_ratio.reporting.figures.confusion import draw_confusion
+from tumor_ratio.reporting.figures.style import approach_colours
+from tumor_ratio.reporting.headline import Headline, headline_metrics, headline_table
+from tumor_ratio.reporting.html_report import Block, Example, Report, Section, render_report
+from tumor_ratio.reporting.images import image_uri
+from tumor_ratio.reporting.results_table import interval, number, percent, results_text
+from tumor_ratio.reporting.software import software_versions
+from tumor_ratio.reporting.stamps import RESEARCH_USE
+from tumor_ratio.reporting.study import STUDY_CAVEATS, STUDY_ROWS
+
+HEADLINE = Headline("holdout", "ihc_measured", "selected", "raw")
+
+METRICS = (
+    "mae", "mse", "within_0_05", "within_0_1", "within_0_2", "bin_accuracy", "balanced_accuracy",
+    "gain_mae", "skill_mae",
+)  # fmt: skip
+
+
+def scores_of(maes: dict[str, float]) -> pd.DataFrame:
+    rows = []
+    for approach, mae in maes.items():
+        for unit in ("region", "slide"):
+            for metric in METRICS:
+                value = {"mae": mae, "gain_mae": 0.2 - mae, "skill_mae": math.nan}.get(metric, 0.5)
+                rows.append(
+                    [
+                        approach,
+                        "x",
+                        *HEADLINE[:2],
+                        unit,
+                        *HEADLINE[2:],
+                        metric,
+                        value,
+                        0.0,
+                        1.0,
+                        3,
+                        9,
+                    ]
+                )
+    return pd.DataFrame(
+        rows,
+        columns=[
+            "approach", "supervision", "protocol", "reference", "unit", "regions", "output",
+            "metric", "value", "lower", "upper", "n_slides", "n_regions",
+        ],
+    )  # fmt: skip
+
+
+def approaches_of(roles: dict[str, str], reasons: dict[str, str] | None = None) -> pd.DataFrame:
+    reasons = reasons or {}
+    return pd.DataFrame(
+        {
+            "approach": list(roles),
+            "role": list(roles.values()),
+            "supervision": "what it saw",
+            "scored": [name not in reasons for name in roles],
+            "coverage": 1.0,
+            "reason": [reasons.get(name, "") for name in roles],
+        }
+    )
+
+
+MAES = {"training_median": 0.2, "net": 0.1, "ridge": 0.15, "oracle": 0.05}
+ROLES = {
+    "net": "network", "late": "network", "training_median": "baseline", "ridge": "baseline",
+    "oracle": "ceiling",
+}  # fmt: skip
+
+
+@pytest.fixture
+def approaches():
+    return approaches_of(ROLES, {"late": "no predictions: it did not run"})
+
+
+def test_headline_orders_by_role_and_relates_gains(approaches):
+    table = headline_table(scores_of(MAES), approaches, HEADLINE)
+    assert table.index.tolist() == ["net", "training_median", "ridge", "oracle"]
+    assert table.at["net", "relative_gain_mae"] == pytest.approx(0.5)
+    assert table.at["net", "gain_over_ridge"] == pytest.approx(2)
+
+
+def test_a_ridge_without_gain_is_no_yardstick(approaches):
+    table = headline_table(scores_of({**MAES, "ridge": 0.25}), approaches, HEADLINE)
+    assert table["gain_over_ridge"].isna().all()
+
+
+def test_metrics_leave_out_what_is_undefined(approaches):
+    metrics = headline_metrics(scores_of(MAES), approaches, HEADLINE)
+    assert metrics["net"]["region_mae"] == 0.1
+    assert "region_skill_mae" not in metrics["net"]
+    assert len({frozenset(values) for values in metrics.values()}) == 1
+
+
+def test_text_columns_line_up_and_notes_follow(approaches):
+    text = results_text(
+        scores_of(MAES), approaches, HEADLINE,
+        region_um=56.0, confidence=0.95, notes=["few slides"], stamps=[RESEARCH_USE],
+    )  # fmt: skip
+    lines = text.splitlines()
+    header = next(line for line in lines if line.startswith("approach"))
+    row = next(line for line in lines if line.startswith("net"))
+    assert header.index("MAE") + len("MAE") == row.index("0.100") + len("0.100")
+    assert "not scored: late: no predictions: it did not run" in text
+    assert "- few slides" in text
+    assert RESEARCH_USE in " ".join(text.split())
+
+
+def test_answer_names_the_best_network_and_what_stands_beside_it(approaches):
+    table = headline_table(scores_of(MAES), approaches, HEADLINE)
+    first, second = answer_of(table, 56.0)
+    assert "net estimates" in first
+    assert "50% below the training median" in first
+    assert "ridge: 25% below" in second
+    assert "oracle: 75% below" in second
+
+
+def test_numbers_and_dashes():
+    assert number(math.nan) == "-"
+    assert number(0.12345) == "0.123"
+    assert percent(-0.0) == "0%"
+    assert percent(-0.254) == "-25%"
+    assert percent(math.inf) == "-"
+    assert interval(math.nan, 1.0) == ""
+
+
+def test_reasons_count_by_rule_not_by_number():
+    tiles = pd.DataFrame(
+        {
+            "region_id": list("abcd"),
+            "reason": [
+                "white he 0.71 > 0.40",
+                "white he 0.55 > 0.40; structure 0.10 <= 0.40",
+                "",
+                "",
+            ],
+        }
+    )
+    pairs = pd.DataFrame(
+        {
+            "region_id": ["c", "d"],
+            "kept": [True, False],
+            "reason": ["", "nuclei density agreement 0.31 under 0.5"],
+        }
+    )
+    rows = dict(tile_table(tiles, pairs).rows)
+    assert rows == {
+        "kept": "1",
+        "white he > 0.40": "2",
+        "structure <= 0.40": "1",
+        "nuclei density agreement under 0.5": "1",
+    }
+
+
+def test_text_from_elsewhere_is_escaped():
+    failures = pd.DataFrame(
+        [["s1", "step", "SlideError", "<script>alert(1)</script>"]],
+        columns=["slide_id", "step", "error", "message"],
+    )
+    page = render_report(
+        Report(
+            title="T & T", subtitle="", stamps=[RESEARCH_USE], answer=["a"], key_figures=[],
+            sections=[Section("cohort", "Cohort", [Block(table=failures_table(failures))])],
+        )
+    )  # fmt: skip
+    assert "<script" not in page
+    assert "T &amp; T" in page
+    assert page.count(RESEARCH_USE) == 3
+
+
+def test_examples_stand_after_their_section_with_their_pictures():
+    picture = image_uri(np.zeros((4, 4, 3), np.uint8))
+    page = render_report(
+        Report(
+            title="t", subtitle="s", stamps=[RESEARCH_USE], answer=[], key_figures=[],
+            sections=[Section("one", "One", []), Section("two", "Two", [])],
+            examples=[Example("Good", picture, "", ["measured 0.10"])], examples_after="one",
+            versions=software_versions(),
+        )
+    )  # fmt: skip
+    assert page.index("One</h2>") < page.index(picture) < page.index("Two</h2>")
+    assert "no picture" in page
+    assert "numpy" in page
+
+
+def test_an_approach_keeps_its_colour():
+    names, roles = list(ROLES), list(ROLES.values())
+    colours = approach_colours(names, roles)
+    assert colours["net"] != colours["late"]
+    assert approach_colours(names[:1], roles[:1])["net"] == colours["net"]
+
+
+def test_a_figure_of_nothing_says_so():
+    figure = draw_confusion({"net": np.zeros((3, 3))}, ("a", "b", "c"))
+    assert isinstance(figure, Figure)
+    assert "no test region" in figure.texts[0].get_text()
+
+
+def test_the_studys_table_comes_with_its_caveats():
+    assert ("ViT-B/16", "0.7408 (bins)", "0.01258", "0.07591") in STUDY_ROWS
+    assert any("0.739" in caveat for caveat in STUDY_CAVEATS)
+    assert {name for name, _ in DEFINITIONS} >= {"tumor ratio", "oracle, skill"}
