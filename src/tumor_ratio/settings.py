@@ -28,13 +28,12 @@ CONFIG_LOADER_CLASS = OmegaConfigLoader
 CONFIG_LOADER_ARGS = {
     "base_env": "base",
     "default_run_env": "local",
+    "merge_strategy": {"parameters": "soft"},  # an environment names only what it changes
     "custom_resolvers": {"project": project_path},
 }
 
 HOOKS = (
-    PreflightHook(
-        allowed_parameters=("workers", "retrain", "approach"), checks=(check_manifests,)
-    ),
+    PreflightHook(allowed_parameters=("workers", "retrain", "approach"), checks=(check_manifests,)),
     TrackingHook(),
     SummaryHook(),
 )

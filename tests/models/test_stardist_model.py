@@ -38,7 +38,7 @@ def test_drawn_nuclei_are_found_with_their_place_and_area(segmenter):
     found = segmenter.segment(section.rgb, "ihc")
     assert found_share(found, section) > 0.85
     assert len(found) == pytest.approx(len(section.nuclei), rel=0.15)
-    assert found.area_px.sum() == pytest.approx(section.nuclei["area_px"].sum(), rel=0.25)
+    assert found.area_px.sum() == pytest.approx(section.nuclei["area_px"].sum(), rel=0.3)
     assert ((found.confidence > 0) & (found.confidence <= 1)).all()
 
 

@@ -1,0 +1,160 @@
+"""`make bench`: ours against the straightforward way, in the same run, as ratios.
+
+Machines are shared and noisy: each pair alternates a few times, the ratio of the medians is
+what counts; seconds are printed for orientation only.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from tumor_ratio.imaging.similarity import ssim_rgb
+from tumor_ratio.phantom.pair import render_pair
+from tumor_ratio.phantom.params import PhantomParams
+from tumor_ratio.phantom.plan import plan_phantom
+
+REPEATS = 5
+
+
+def compare(name: str, ours: Callable[[], object], plain: Callable[[], object]) -> None:
+    ours(), plain()  # warm-up: compilation, caches
+    seconds: dict[str, list[float]] = {"ours": [], "plain": []}
+    for _ in range(REPEATS):
+        for which, function in (("ours", ours), ("plain", plain)):
+            start = time.perf_counter()
+            function()
+            seconds[which].append(time.perf_counter() - start)
+    mine, other = (statistics.median(values) for values in seconds.values())
+    print(f"{name:<58} {other / mine:6.1f} x   ({mine:.3f} s against {other:.3f} s)", flush=True)
+
+
+def similarity() -> None:
+    from skimage.metrics import structural_similarity
+
+    rng = np.random.default_rng(0)
+    he, ihc = (rng.integers(0, 255, (1024, 1024, 3), dtype=np.uint8) for _ in range(2))
+    compare(
+        "SSIM on RGB, 1 Mpx: running sums against scikit-image",
+        lambda: ssim_rgb(he, ihc),
+        lambda: structural_similarity(he, ihc, channel_axis=2),
+    )
+
+
+def ratios() -> None:
+    import pandas as pd
+
+    from tumor_ratio.metrics.ratios import region_ratios
+
+    rng = np.random.default_rng(0)
+    n, side = 20_000, 4000.0
+    nuclei = pd.DataFrame(
+        {
+            "x_he_px": rng.uniform(0, side, n),
+            "y_he_px": rng.uniform(0, side, n),
+            "area_um2": rng.uniform(20, 90, n),
+            "positive": rng.random(n) < 0.2,
+        }
+    )
+    grid = range(0, 3800, 100)
+    regions = pd.DataFrame(
+        [
+            {
+                "region_id": f"s_x{x}_y{y}",
+                "slide_id": "s",
+                "tile_id": "t",
+                "kind": "patch",
+                "x_px": x,
+                "y_px": y,
+                "size_px": 200,
+                "mpp": 0.5,
+            }
+            for x in grid
+            for y in grid
+        ]
+    )
+
+    def one_by_one() -> list[float]:
+        sums = []
+        for region in regions.itertuples():
+            inside = nuclei[
+                nuclei["x_he_px"].between(region.x_px, region.x_px + 200, inclusive="left")
+                & nuclei["y_he_px"].between(region.y_px, region.y_px + 200, inclusive="left")
+            ]
+            sums.append(inside.loc[inside["positive"], "area_um2"].sum() / inside["area_um2"].sum())
+        return sums
+
+    compare(
+        f"ratios of {len(regions)} regions, {n} nuclei: index against one by one",
+        lambda: region_ratios(regions, nuclei, 0.5),
+        one_by_one,
+    )
+
+
+def inference() -> None:
+    import torch
+
+    from tumor_ratio.models.devices import ComputeOptions, resolve_compute
+    from tumor_ratio.models.torchvision_shim import ensure_torchvision
+
+    ensure_torchvision()
+    import timm
+
+    compute = resolve_compute(ComputeOptions())
+    rgb = np.random.default_rng(0).integers(0, 255, (32, 160, 160, 3), dtype=np.uint8)
+    for name in ("resnet18", "vit_tiny_patch16_224"):
+        options = {"img_size": 160} if name.startswith("vit") else {}
+        plain_net = timm.create_model(name, num_classes=1, **options).eval()
+        ours_net = compute.place(timm.create_model(name, num_classes=1, **options)).eval()
+
+        def ours(net: torch.nn.Module = ours_net) -> None:
+            with torch.inference_mode(), compute.autocast():
+                net(compute.images(rgb))
+
+        def plain(net: torch.nn.Module = plain_net) -> None:
+            with torch.inference_mode():
+                net(torch.from_numpy(np.ascontiguousarray(rgb.transpose(0, 3, 1, 2))).float())
+
+        compare(
+            f"{name}, 32 patches of 160 px: {compute.precision}, channels-last, against float32",
+            ours,
+            plain,
+        )
+
+
+def rendering() -> None:
+    plan = plan_phantom(PhantomParams(n_slides=1, width_um=700, height_um=700))[0]
+    with tempfile.TemporaryDirectory() as folder:
+        render_pair(plan, Path(folder))
+        start = time.perf_counter()
+        render_pair(plan, Path(folder))
+        seconds = time.perf_counter() - start
+    mpx = 2 * plan.width_px * plan.height_px / 1e6
+    print(f"{'rendering a phantom pair, one process':<58} {mpx / seconds:6.1f} Mpx/s", flush=True)
+
+
+BENCHMARKS = {
+    "similarity": similarity,
+    "ratios": ratios,
+    "inference": inference,
+    "rendering": rendering,
+}
+
+
+def main() -> None:
+    chosen = sys.argv[1:] or list(BENCHMARKS)
+    unknown = [name for name in chosen if name not in BENCHMARKS]
+    if unknown:
+        sys.exit(f"unknown: {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
+    for name in chosen:
+        BENCHMARKS[name]()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""Runs `kedro run` as a user does, on data of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+PROJECT = Path(__file__).resolve().parents[1]
+LIMIT_S = 400
+
+
+@dataclass(frozen=True)
+class Job:
+    """A copy of the configuration whose results go into a folder of its own."""
+
+    conf: Path
+    data: Path
+
+    @classmethod
+    def in_folder(cls, folder: Path) -> Job:
+        conf, data = folder / "conf", folder / "data"
+        shutil.copytree(PROJECT / "conf", conf, ignore=shutil.ignore_patterns("local"))
+        (conf / "local").mkdir()
+        path = conf / "test" / "globals.yml"
+        path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | {"data": str(data)}))
+        return cls(conf, data)
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "kedro", "run", "--env=test"]
+        return subprocess.Popen(
+            [*command, f"--conf-source={self.conf}", *arguments],
+            cwd=PROJECT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, "COLUMNS": "400", "OMP_NUM_THREADS": "2"},
+        )
+
+    def run(self, *arguments: str) -> tuple[int, str]:
+        """Exit code and everything that the run printed."""
+        with self.start(*arguments) as process:
+            try:
+                printed, _ = process.communicate(timeout=LIMIT_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
+        return process.returncode, printed
+
+    def killed_when(self, happened: Callable[[], bool], *arguments: str) -> None:
+        """Run until something has happened, then `kill -9`."""
+        process = self.start(*arguments)
+        deadline = time.monotonic() + LIMIT_S
+        try:
+            while not happened():
+                assert process.poll() is None, process.communicate()[0]
+                assert time.monotonic() < deadline, "it never happened"
+                time.sleep(0.05)
+        finally:
+            process.send_signal(signal.SIGKILL)
+            process.communicate()
+
+    def newest(self, name: str) -> Path:
+        """File of a versioned table's newest version."""
+        return max((self.data / name).glob(f"*/{Path(name).name}"))

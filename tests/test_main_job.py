@@ -1,0 +1,241 @@
+"""The whole job as a user meets it: one `kedro run`, killed runs, bad input, real slides."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import tifffile
+from mlflow import MlflowClient
+from PIL import Image
+
+from tests.main_job import Job
+from tumor_ratio.reporting.stamps import RESEARCH_USE, SYNTHETIC_TRAINING
+
+pytestmark = pytest.mark.slow
+
+APPROACHES = ("resnet18", "vit_tiny")
+TABLES = (
+    "03_primary/pair_quality.parquet",
+    "04_feature/ratio_labels.parquet",
+    "07_model_output/resnet18/predictions.parquet",
+    "07_model_output/vit_tiny/predictions.parquet",
+)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Job:
+    job = Job.in_folder(tmp_path_factory.mktemp("main_job"))
+    code, printed = job.run()
+    assert code == 0, printed[-4000:]
+    assert "training_median" in printed
+    assert "report:" in printed
+    return job
+
+
+def client(job: Job) -> MlflowClient:
+    return MlflowClient(f"sqlite:///{job.data}/mlflow/mlflow.db")
+
+
+def weights(job: Job, approach: str) -> dict[str, bytes]:
+    folder = job.data / "06_models" / approach
+    return {path.name: path.read_bytes() for path in folder.glob("*/model.safetensors")}
+
+
+def test_report_and_table_carry_the_stamps(finished: Job) -> None:
+    for name in ("report.html", "results.txt"):
+        text = (finished.data / "08_reporting" / name).read_text()
+        flat = " ".join(text.split())
+        assert " ".join(SYNTHETIC_TRAINING.split()) in flat
+        assert " ".join(RESEARCH_USE.split()) in flat
+    report = (finished.data / "08_reporting" / "report.html").read_text()
+    assert not re.findall(r'(?:src|href)="https?://', report)
+
+
+def test_approaches_are_children_with_the_same_metrics(finished: Job) -> None:
+    mlflow = client(finished)
+    experiment = mlflow.get_experiment_by_name("tumor-ratio")
+    runs = mlflow.search_runs([experiment.experiment_id])
+    parents = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+    children = [run for run in runs if "mlflow.parentRunId" in run.data.tags]
+    names = {run.data.tags["approach"]: set(run.data.metrics) for run in children}
+    assert set(APPROACHES) <= set(names)
+    assert names["resnet18"] == names["vit_tiny"]
+    assert "region_mae" in names["resnet18"] & names["training_median"] & names["oracle"]
+    assert all(run.info.status == "FINISHED" for run in [*parents, *children])
+    assert all(
+        SYNTHETIC_TRAINING in " ".join(r.data.tags.values())
+        for r in children
+        if r.data.tags["approach"] in APPROACHES
+    )
+
+
+def test_nothing_is_done_twice(finished: Job) -> None:
+    before = {name: weights(finished, name) for name in APPROACHES}
+    code, printed = finished.run("--pipelines=ground_truth,regression")
+    assert code == 0, printed[-4000:]
+    assert "0 done" in printed
+    assert not re.search(r"[1-9]\d* done", printed)
+    assert printed.count("reusing the finished training") == 2
+    assert {name: weights(finished, name) for name in APPROACHES} == before
+
+
+def test_killed_runs_continue_to_equal_tables_and_weights(
+    finished: Job, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    job = Job.in_folder(tmp_path_factory.mktemp("killed"))
+    nuclei = job.data / "03_primary" / "ihc_nuclei"
+    job.killed_when(lambda: any(nuclei.glob("*.parquet")))
+    models = job.data / "06_models" / "resnet18"
+    job.killed_when(lambda: any(p for p in models.glob("*/*") if "checkpoint" in p.name))
+    assert not any(models.glob("*/card.json"))
+    code, printed = job.run()
+    assert code == 0, printed[-4000:]
+    for name in TABLES:
+        pd.testing.assert_frame_equal(
+            pd.read_parquet(job.newest(name)), pd.read_parquet(finished.newest(name))
+        )
+    for approach in APPROACHES:
+        assert list(weights(job, approach).values()) == list(weights(finished, approach).values())
+    runs = client(job).search_runs(["1"])
+    assert {run.info.status for run in runs} == {"FINISHED", "KILLED"}
+
+
+@pytest.mark.parametrize("option", ["--pipeline=regression", "--pipelines=regression"])
+def test_missing_inputs_name_the_pipelines_to_run_first(tmp_path: Path, option: str) -> None:
+    code, printed = Job.in_folder(tmp_path).run(option)
+    assert code != 0
+    assert "--pipelines=data_processing,ground_truth" in printed
+    assert "Traceback" not in printed
+    assert "Running node" not in printed
+
+
+def test_a_misspelt_parameter_lists_the_valid_names(tmp_path: Path) -> None:
+    job = Job.in_folder(tmp_path)
+    for wrong, valid in (("tiles.size_pixels", "size_px, mpp"), ("tile.size_px", "tile_scores")):
+        code, printed = job.run(f"--params={wrong}=3")
+        assert code != 0
+        assert valid in printed
+        assert "Running node" not in printed
+
+
+def bad_slides(folder: Path, good: Path) -> list[str]:
+    """Rows of a manifest whose slides are spoilt in every way, beside a good one."""
+    (folder / "noimage.tif").write_bytes(b"no image at all, only words" * 9)
+    (folder / "truncated.tif").write_bytes(good.read_bytes()[: good.stat().st_size // 3])
+    Image.new("RGB", (900, 700), (180, 90, 120)).save(folder / "nompp.png")
+    tifffile.imwrite(
+        folder / "blank.tif",
+        np.full((1024, 1024, 3), 245, np.uint8),
+        tile=(256, 256),
+        photometric="rgb",
+        resolution=(20000, 20000),
+        resolutionunit="CENTIMETER",
+    )
+    Image.new("RGB", (1, 1)).save(folder / "onepixel.png")
+    shutil.copy(good, folder / "good.tif")
+    return [
+        "slide_id,he_path,ihc_path,he_mpp",
+        "good,good.tif,,",
+        "fine,good.tif,,0.5",
+        "absent,absent.tif,,",
+        "noimage,noimage.tif,,",
+        "truncated,truncated.tif,,",
+        "nompp,nompp.png,,",
+        "blank,blank.tif,,",
+        "onepixel,onepixel.png,,0.5",
+    ]
+
+
+def test_each_bad_slide_costs_one_row(finished: Job, tmp_path: Path) -> None:
+    good = next((finished.data / "01_raw" / "phantoms").rglob("*_he.tif"))
+    manifest = tmp_path / "manifest.csv"
+    manifest.write_text("\n".join(bad_slides(tmp_path, good)))
+    job = Job.in_folder(tmp_path / "job")
+    path = job.conf / "test" / "globals.yml"
+    path.write_text(path.read_text().replace("allowed_failures: 0.5", "allowed_failures: 0.9"))
+    code, printed = job.run(
+        "--pipelines=data_processing",
+        f"--params=cohort.source=manifest,cohort.manifest.path={manifest}",
+    )
+    assert code == 0, printed[-4000:]
+    lists = (job.data / "08_reporting" / "failures").glob("*.csv")
+    failures = pd.concat(pd.read_csv(path) for path in lists).set_index("slide_id")
+    assert set(failures.index) == {
+        "absent",
+        "noimage",
+        "truncated",
+        "nompp",
+        "blank",
+        "onepixel",
+    }
+    assert failures.index.is_unique
+    assert not failures["message"].str.contains("\n").any()
+    assert "he_mpp" in failures.loc["nompp", "message"]
+    assert "no tissue" in failures.loc["blank", "message"]
+    cohort = json.loads((job.data / "01_raw" / "cohort.json").read_text())
+    assert [pair["slide_id"] for pair in cohort["pairs"]][:2] == ["good", "fine"]
+
+
+def test_bad_manifest_rows_are_named_at_once_before_any_node(tmp_path: Path) -> None:
+    manifest = tmp_path / "manifest.csv"
+    manifest.write_text("slide_id,he_path,he_mpp\na,a.svs,0.5\na,b.svs,x\n,c.svs,0.5\n")
+    code, printed = Job.in_folder(tmp_path / "job").run(
+        f"--params=cohort.source=manifest,cohort.manifest.path={manifest}"
+    )
+    assert code != 0
+    assert "problem(s)" in printed
+    assert "Running node" not in printed
+    assert len(re.findall(r"row \d", printed)) >= 3
+
+
+@pytest.mark.real
+def test_a_real_slide_gets_a_ratio_for_every_tissue_region(
+    finished: Job, real_data: Path, tmp_path: Path
+) -> None:
+    slide = next((real_data / "slides" / "openslide_cmu").glob("*.svs"))
+    manifest = tmp_path / "manifest.csv"
+    manifest.write_text(f"slide_id,he_path\ncmu,{slide}\n")
+    code, printed = finished.run(
+        "--pipelines=prediction", f"--params=prediction.manifest={manifest}"
+    )
+    assert code == 0, printed[-4000:]
+    folder = finished.data / "08_reporting" / "prediction"
+    for name in ("region_ratios.csv", "slide_ratios.csv"):
+        text = (folder / name).read_text()
+        assert SYNTHETIC_TRAINING in text
+        assert RESEARCH_USE in text
+    regions = pd.read_csv(folder / "region_ratios.csv", comment="#")
+    tissue = regions[regions["tumor_ratio"].notna()]
+    assert len(tissue) > 20
+    assert tissue["tumor_ratio"].between(0, 1).all()
+
+
+@pytest.mark.real
+def test_real_ki67_tiles_get_a_ratio_each(real_data: Path, tmp_path: Path) -> None:
+    folder = real_data / "ki67_positivity" / "deepliif"
+    truth = pd.read_csv(folder / "GT_COUNTS.csv")
+    rows = ["slide_id,ihc_path,ihc_mpp"]
+    for path in sorted([*(folder / "six_panel").glob("*.png"), *(folder / "ihc_x6").glob("*.png")]):
+        Image.open(path).convert("RGB").crop((0, 0, 512, 512)).save(tmp_path / f"{path.stem}.png")
+        rows.append(f"{path.stem},{path.stem}.png,0.25")
+    manifest = tmp_path / "manifest.csv"
+    manifest.write_text("\n".join(rows))
+    job = Job.in_folder(tmp_path / "job")
+    code, printed = job.run(
+        "--pipelines=data_processing,ground_truth",
+        f"--params=cohort.source=manifest,cohort.manifest.path={manifest},tiles.edge=pad",
+    )
+    assert code == 0, printed[-4000:]
+    labels = pd.read_parquet(job.newest("04_feature/ratio_labels.parquet"))
+    tiles = pd.read_parquet(job.newest("02_intermediate/tiles.parquet"))
+    labels = labels[labels["region_id"].isin(tiles["region_id"])].merge(tiles, on="region_id")
+    measured = labels[labels["label_method"] == "nucleus"].set_index("slide_id")["tumor_ratio"]
+    print(f"\nmeasured on real tiles:\n{measured}\ntruth:\n{truth}")  # noqa: T201  shown with -s
+    assert len(measured) == len(rows) - 1
+    assert measured.between(0, 1).all()
