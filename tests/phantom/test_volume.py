@@ -21,7 +21,8 @@ def _sections(plan: PhantomSlide) -> tuple[Section, Section]:
 
 @pytest.fixture(scope="module", params=[0.0, 4.0, 20.0])
 def sections(request: pytest.FixtureRequest) -> tuple[PhantomSlide, Section, Section]:
-    plan = plan_phantom(PhantomParams(n_slides=3, width_um=1200, height_um=1200))[1]
+    plans = plan_phantom(PhantomParams(n_slides=3, width_um=1200, height_um=1200))
+    plan = max(plans, key=lambda plan: plan.burden)  # enough nuclei of every size
     plan = dataclasses.replace(plan, gap_um=request.param, thickness_um=4.0)
     return plan, *_sections(plan)
 

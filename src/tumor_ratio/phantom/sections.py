@@ -167,12 +167,12 @@ def _chromatin(seen: Volume, rng: np.random.Generator) -> dict[str, FloatArray]:
     scale = np.array([0.48, 0.45, 0.42, 0.48, 0.45, 0.48])[kinds]
     gain = np.array([0.40, 0.36, 0.33, 0.35, 0.34, 0.35])[kinds]
     scale = np.where(cycling, 1.1, scale) * np.exp(0.20 * rng.standard_normal(n))
-    gain = np.where(cycling, 0.74, gain)
+    gain = np.where(cycling, 0.68, gain)
     mean_radius = np.sqrt(seen.long_um * seen.short_um)
     spot_um = np.where(cycling, 0.20, 0.11) * mean_radius * rng.uniform(0.8, 1.2, n)
     has_spot = np.array([0.0, 0.0, 0.8, 0.7, 0.3, 0.9])
     spotted = cycling & (kinds != LYMPHOCYTE) | (rng.random(n) < has_spot[kinds])
-    spot_gain = np.where(spotted, np.where(cycling, 0.9, 0.35), 0.0)
+    spot_gain = np.where(spotted, np.where(cycling, 0.82, 0.35), 0.0)
     away = np.where(kinds == BLAST, 0.6, 0.35)
     result = {
         "grain_um": scale,
