@@ -347,3 +347,18 @@ def test_cached_weights_need_no_network(monkeypatch, tmp_path):
 def test_two_sources_of_weights_are_refused():
     with pytest.raises(ValueError, match="not both"):
         BackboneOptions(pretrained=True, weights_path="w.pth")
+
+
+def test_a_patch_seen_in_squares_is_the_mean_over_its_squares():
+    architecture = Architecture("test_resnet", 64, bounded=True, view_px=32)
+    network = build_regressor(architecture, BackboneOptions(view_px=32), seed=0).eval()
+    images = torch.rand(3, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    quarters = [images[:, :, y : y + 32, x : x + 32] for y in (0, 32) for x in (0, 32)]
+    with torch.no_grad():
+        expected = torch.stack([network(quarter) for quarter in quarters]).mean(dim=0)
+        torch.testing.assert_close(network(images), expected, rtol=0, atol=1e-6)
+
+
+def test_squares_must_fill_the_patch():
+    with pytest.raises(ConfigurationError, match="do not fill patches of 100 px"):
+        architecture_of("resnet18", BackboneOptions(view_px=64), HeadOptions(), 100)

@@ -28,6 +28,9 @@ class BackboneOptions:
     Parameters
     ----------
     name : timm's name of the architecture; empty takes the one that the approach's name promises.
+    view_px : side of the squares of a patch that the network sees, in pixels; 0 for the whole
+        patch. A patch's ratio is the mean over its squares; in training one square, anywhere in
+        the patch, stands for it in each epoch. Finer resolution at the price of a smaller field.
     pretrained : start from timm's published weights, by download.
     weights_path : start from weights in a local file (`.safetensors`, `.pth`, `.pt`, `.bin`; never
         unpickled as code), instead of a download; empty for none.
@@ -36,11 +39,14 @@ class BackboneOptions:
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
     name: str = ""
+    view_px: int = 0
     pretrained: bool = False
     weights_path: str = ""
 
     def __post_init__(self) -> None:
-        """Check that there is one source of weights."""
+        """Check the bounds, and that there is one source of weights."""
+        if self.view_px < 0:
+            raise ValueError(f"view_px must be at least 0, not {self.view_px}")
         if self.pretrained and self.weights_path:
             raise ValueError("give `pretrained: true` or `weights_path`, not both")
 
@@ -105,6 +111,7 @@ class Architecture:
     ----------
     backbone : timm's name.
     patch_px : side of the square input in pixels.
+    view_px : side of the squares in which the input is seen; 0 for the whole.
     hidden, activation, dropout, bounded : see `HeadOptions`.
     """
 
@@ -114,6 +121,12 @@ class Architecture:
     activation: Literal["auto", "relu", "gelu"] = "auto"
     dropout: float = 0.2
     bounded: bool = False
+    view_px: int = 0
+
+    @property
+    def seen_px(self) -> int:
+        """Side of what the backbone takes at once."""
+        return self.view_px or self.patch_px
 
 
 def backbone_name(approach: str, options: BackboneOptions) -> str:
@@ -143,7 +156,18 @@ def backbone_name(approach: str, options: BackboneOptions) -> str:
 def architecture_of(
     approach: str, backbone: BackboneOptions, head: HeadOptions, patch_px: int
 ) -> Architecture:
-    """The network that an approach's options describe, for patches of `patch_px` pixels."""
+    """The network that an approach's options describe, for patches of `patch_px` pixels.
+
+    Raises
+    ------
+    ConfigurationError
+        If squares of `backbone.view_px` do not fill a patch; or see `backbone_name`.
+    """
+    if backbone.view_px and patch_px % backbone.view_px:
+        raise ConfigurationError(
+            f"squares of {backbone.view_px} px do not fill patches of {patch_px} px",
+            "set `backbone.view_px` to a divisor of `patches.size_px`, or to 0",
+        )
     return Architecture(
         backbone=backbone_name(approach, backbone),
         patch_px=patch_px,
@@ -151,4 +175,5 @@ def architecture_of(
         activation=head.activation,
         dropout=head.dropout,
         bounded=head.bounded,
+        view_px=backbone.view_px,
     )
