@@ -138,11 +138,12 @@ def bad_slides(folder: Path, good: Path) -> list[str]:
         resolutionunit="CENTIMETER",
     )
     Image.new("RGB", (1, 1)).save(folder / "onepixel.png")
-    shutil.copy(good, folder / "good.tif")
+    for name in ("good.tif", "fine.tif"):
+        shutil.copy(good, folder / name)
     return [
         "slide_id,he_path,ihc_path,he_mpp",
         "good,good.tif,,",
-        "fine,good.tif,,0.5",
+        "fine,fine.tif,,0.5",
         "absent,absent.tif,,",
         "noimage,noimage.tif,,",
         "truncated,truncated.tif,,",
@@ -189,9 +190,8 @@ def test_bad_manifest_rows_are_named_at_once_before_any_node(tmp_path: Path) -> 
         f"--params=cohort.source=manifest,cohort.manifest.path={manifest}"
     )
     assert code != 0
-    assert "problem(s)" in printed
+    assert "3 problem(s)" in printed
     assert "Running node" not in printed
-    assert len(re.findall(r"row \d", printed)) >= 3
 
 
 @pytest.mark.real
