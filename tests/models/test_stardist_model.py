@@ -33,13 +33,18 @@ def found_share(found, section) -> float:
     return hits / section.labels.max()
 
 
-def test_drawn_nuclei_are_found_with_their_place_and_area(segmenter):
+def test_drawn_nuclei_are_found_in_their_place(segmenter):
     section = draw_section(np.random.default_rng(1), side_px=256)
     found = segmenter.segment(section.rgb, "ihc")
     assert found_share(found, section) > 0.85
     assert len(found) == pytest.approx(len(section.nuclei), rel=0.15)
-    assert found.area_px.sum() == pytest.approx(section.nuclei["area_px"].sum(), rel=0.3)
     assert ((found.confidence > 0) & (found.confidence <= 1)).all()
+
+
+def test_drawn_nuclei_are_found_with_their_area(segmenter):
+    section = draw_section(np.random.default_rng(1), side_px=256)
+    found = segmenter.segment(section.rgb, "ihc")
+    assert found.area_px.sum() == pytest.approx(section.nuclei["area_px"].sum(), rel=0.25)
 
 
 def test_the_labels_are_numbered_like_the_columns(segmenter):
