@@ -19,12 +19,12 @@ from tumor_ratio.reporting.stamps import RESEARCH_USE, SYNTHETIC_TRAINING
 
 pytestmark = pytest.mark.slow
 
-APPROACHES = ("resnet18", "vit_tiny")
+APPROACHES = ("resnet18", "levit_128s")
 TABLES = (
     "03_primary/pair_quality.parquet",
     "04_feature/ratio_labels.parquet",
     "07_model_output/resnet18/predictions.parquet",
-    "07_model_output/vit_tiny/predictions.parquet",
+    "07_model_output/levit_128s/predictions.parquet",
 )
 
 
@@ -65,7 +65,7 @@ def test_approaches_are_children_with_the_same_metrics(finished: Job) -> None:
     children = [run for run in runs if "mlflow.parentRunId" in run.data.tags]
     names = {run.data.tags["approach"]: set(run.data.metrics) for run in children}
     assert set(APPROACHES) <= set(names)
-    assert names["resnet18"] == names["vit_tiny"]
+    assert names["resnet18"] == names["levit_128s"]
     assert "region_mae" in names["resnet18"] & names["training_median"] & names["oracle"]
     assert all(run.info.status == "FINISHED" for run in [*parents, *children])
     assert all(

@@ -28,6 +28,6 @@ def test_groups_become_plain_and_flat():
 
 def test_names_are_equal_in_all_approaches():
     assert without_namespace("resnet18.training", "resnet18") == "training"
-    assert without_namespace("regression.vit_tiny.training", "vit_tiny") == "training"
+    assert without_namespace("regression.levit_128s.training", "levit_128s") == "training"
     assert without_namespace("training", "resnet18") == "training"
     assert without_namespace("resnet18", "resnet18") == ""

@@ -14,7 +14,13 @@ from safetensors.torch import save_file
 from tumor_ratio.errors import ConfigurationError, ModelUnavailableError
 from tumor_ratio.models.devices import Compute, ComputeOptions, resolve_compute
 from tumor_ratio.models.model_folder import load_regressor, read_card, write_model
-from tumor_ratio.models.normalisation import Normalisation, measure_normalisation
+from tumor_ratio.models.normalisation import (
+    Normalisation,
+    PatchNormalisation,
+    measure_normalisation,
+    normalisation_from_record,
+    normalisation_to_record,
+)
 from tumor_ratio.models.patch_source import ArrayPatches
 from tumor_ratio.models.predictor import Predictor
 from tumor_ratio.models.regressor import build_regressor
@@ -51,7 +57,11 @@ def predictor(
 
 @pytest.mark.parametrize(
     ("approach", "activation", "parameters"),
-    [("resnet18", torch.nn.ReLU, 11_439_681), ("vit_tiny", torch.nn.GELU, 5_595_521)],
+    [
+        ("resnet18", torch.nn.ReLU, 11_439_681),
+        ("vit_tiny", torch.nn.GELU, 5_595_521),
+        ("levit_128s", torch.nn.GELU, 7_199_297),
+    ],
 )
 def test_the_head_is_the_studys(approach, activation, parameters):
     architecture = architecture_of(approach, BackboneOptions(), HeadOptions(), 112)
@@ -172,6 +182,27 @@ def test_normalisation_recovers_planted_colours():
     np.testing.assert_allclose(np.array(found.std) * 255, [10, 20, 15], atol=1)
     flat = measure_normalisation(ArrayPatches(np.full((2, 8, 8, 3), 7, dtype=np.uint8)))
     assert min(flat.std) == pytest.approx(1 / 255)
+
+
+def test_a_patchs_own_normalisation_takes_strength_and_hue_of_the_stain_out():
+    rng = np.random.default_rng(0)
+    density = torch.from_numpy(rng.uniform(0.1, 0.6, (2, 3, 16, 16)).astype(np.float32))
+    strength = torch.tensor([0.8, 1.2, 1.5])[:, None, None]
+    plain = PatchNormalisation().apply(255 * 10**-density)
+    other = PatchNormalisation().apply(255 * 10 ** -(density * strength + 0.05))
+    torch.testing.assert_close(plain.mean(dim=(2, 3)), torch.zeros(2, 3), rtol=0, atol=1e-5)
+    spread = density.std(dim=(2, 3), correction=0)
+    torch.testing.assert_close(plain.std(dim=(2, 3), correction=0), spread / (spread + 0.02))
+    assert (plain - other).abs().max() < 0.1  # the least spread alone tells them apart
+    glass = PatchNormalisation().apply(torch.full((1, 3, 8, 8), 250.0))
+    torch.testing.assert_close(glass, torch.zeros(1, 3, 8, 8), rtol=0, atol=1e-4)
+    assert plain.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("normalisation", [PLAIN, PatchNormalisation(0.03)])
+def test_a_normalisation_comes_back_from_its_card(normalisation):
+    record = json.loads(json.dumps(normalisation_to_record(normalisation)))
+    assert normalisation_from_record(record) == normalisation
 
 
 def test_a_device_that_is_not_there_is_refused():
@@ -347,18 +378,3 @@ def test_cached_weights_need_no_network(monkeypatch, tmp_path):
 def test_two_sources_of_weights_are_refused():
     with pytest.raises(ValueError, match="not both"):
         BackboneOptions(pretrained=True, weights_path="w.pth")
-
-
-def test_a_patch_seen_in_squares_is_the_mean_over_its_squares():
-    architecture = Architecture("test_resnet", 64, bounded=True, view_px=32)
-    network = build_regressor(architecture, BackboneOptions(view_px=32), seed=0).eval()
-    images = torch.rand(3, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-    quarters = [images[:, :, y : y + 32, x : x + 32] for y in (0, 32) for x in (0, 32)]
-    with torch.no_grad():
-        expected = torch.stack([network(quarter) for quarter in quarters]).mean(dim=0)
-        torch.testing.assert_close(network(images), expected, rtol=0, atol=1e-6)
-
-
-def test_squares_must_fill_the_patch():
-    with pytest.raises(ConfigurationError, match="do not fill patches of 100 px"):
-        architecture_of("resnet18", BackboneOptions(view_px=64), HeadOptions(), 100)

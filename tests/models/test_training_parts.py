@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tumor_ratio.models.augmentation import augment, random_square
+from tumor_ratio.models.augmentation import augment
 from tumor_ratio.models.devices import ComputeOptions
 from tumor_ratio.models.losses import regression_loss
 from tumor_ratio.models.patch_source import ArrayPatches, in_batches, read_ahead
@@ -147,14 +147,3 @@ def test_validation_errors_weigh_slides_and_not_patches():
 def test_options_are_bounded(make, message):
     with pytest.raises(ValueError, match=message):
         make()
-
-
-def test_a_random_square_lies_in_the_image_and_moves():
-    images = torch.arange(64.0).view(1, 1, 8, 8).expand(2, 3, 8, 8)
-    generator = torch.Generator().manual_seed(0)
-    squares = [random_square(images, 4, generator) for _ in range(30)]
-    corners = {int(square[0, 0, 0, 0]) for square in squares}
-    assert all(square.shape == (2, 3, 4, 4) for square in squares)
-    assert len(corners) > 5
-    assert all(corner % 8 <= 4 and corner // 8 <= 4 for corner in corners)
-    assert random_square(images, 8, generator) is images

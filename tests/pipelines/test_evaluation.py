@@ -204,7 +204,7 @@ def world(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def found(world):
-    return evaluate(world, resnet18=world.network, vit_tiny=schemas.Predictions.empty())
+    return evaluate(world, resnet18=world.network, levit_128s=schemas.Predictions.empty())
 
 
 @pytest.fixture(scope="module")
@@ -245,12 +245,12 @@ def test_all_scored_approaches_share_their_regions(found):
 
 
 def test_a_network_that_did_not_run_is_named_and_not_scored(world, found):
-    row = found.approaches.set_index("approach").loc["vit_tiny"]
+    row = found.approaches.set_index("approach").loc["levit_128s"]
     assert not row["scored"]
     assert row["reason"] == "no predictions: it did not run"
-    assert "vit_tiny" not in set(found.scores["approach"])
-    assert "not scored: vit_tiny: no predictions: it did not run" in text_of(world, found)
-    assert "vit_tiny was not scored" in page_of(world, found)
+    assert "levit_128s" not in set(found.scores["approach"])
+    assert "not scored: levit_128s: no predictions: it did not run" in text_of(world, found)
+    assert "levit_128s was not scored" in page_of(world, found)
 
 
 def test_the_order_of_merit_is_the_planted_one(found):
@@ -317,17 +317,17 @@ def test_on_real_slides_there_is_no_oracle_and_the_reason_is_given(real_world):
 
 
 def test_an_approach_of_nan_costs_nobody_else_a_region(world, found):
-    nothing = world.network.assign(approach="vit_tiny", tumor_ratio=np.nan)
-    again = evaluate(world, resnet18=world.network, vit_tiny=nothing)
-    row = again.approaches.set_index("approach").loc["vit_tiny"]
+    nothing = world.network.assign(approach="levit_128s", tumor_ratio=np.nan)
+    again = evaluate(world, resnet18=world.network, levit_128s=nothing)
+    row = again.approaches.set_index("approach").loc["levit_128s"]
     assert row["reason"] == "no finite prediction for any test region"
     assert len(again.compared) == len(found.compared)
 
 
 def test_an_approach_that_predicts_half_the_regions_is_named(world):
-    half = world.network.assign(approach="vit_tiny").iloc[::2]
-    again = evaluate(world, resnet18=world.network, vit_tiny=half)
-    assert "predicted only 50%" in again.approaches.set_index("approach").at["vit_tiny", "reason"]
+    half = world.network.assign(approach="levit_128s").iloc[::2]
+    again = evaluate(world, resnet18=world.network, levit_128s=half)
+    assert "predicted only 50%" in again.approaches.set_index("approach").at["levit_128s", "reason"]
 
 
 def test_without_folds_everything_still_writes(world):

@@ -25,6 +25,7 @@ META_FIELDS = (
     "group",
     "organ",
     "species",
+    "stain",
     "block",
     "section_index",
     "section_spacing_um",

@@ -26,28 +26,6 @@ def augment(images: Any, options: AugmentationOptions, generator: Any) -> Any:
     return images
 
 
-def random_square(images: Any, side: int, generator: Any) -> Any:
-    """One square of each image of a batch, in the same random place.
-
-    Parameters
-    ----------
-    images : (B, 3, H, W) tensor, H and W at least `side`.
-
-    Returns
-    -------
-    (B, 3, side, side) tensor; `images` where they have that size
-    """
-    import torch
-
-    height, width = images.shape[2:]
-    if (height, width) == (side, side):
-        return images
-    top, left = (
-        int(torch.randint(room - side + 1, (), generator=generator)) for room in (height, width)
-    )
-    return images[:, :, top : top + side, left : left + side]
-
-
 def _flipped(images: Any, flips: str, generator: Any) -> Any:
     import torch
 

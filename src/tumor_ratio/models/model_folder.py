@@ -15,7 +15,11 @@ from typing import Any
 
 from tumor_ratio.errors import ModelUnavailableError
 from tumor_ratio.models.devices import ComputeOptions, resolve_compute
-from tumor_ratio.models.normalisation import Normalisation
+from tumor_ratio.models.normalisation import (
+    AnyNormalisation,
+    normalisation_from_record,
+    normalisation_to_record,
+)
 from tumor_ratio.models.predictor import Predictor
 from tumor_ratio.models.regressor import RatioRegressor
 from tumor_ratio.models.regressor_options import Architecture
@@ -29,7 +33,7 @@ RETRAIN = "train it again with `kedro run --pipelines=regression`"
 def write_model(
     folder: Path,
     network: RatioRegressor,
-    normalisation: Normalisation,
+    normalisation: AnyNormalisation,
     description: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Write a model folder.
@@ -51,7 +55,7 @@ def write_model(
         **description,
         "patch_px": network.architecture.patch_px,
         "architecture": dataclasses.asdict(network.architecture),
-        "normalisation": dataclasses.asdict(normalisation),
+        "normalisation": normalisation_to_record(normalisation),
     }
     (folder / CARD_FILE).unlink(missing_ok=True)
     write_weights(network.state_dict(), folder / WEIGHTS_FILE)
@@ -106,12 +110,9 @@ def load_regressor(folder: Path, compute: ComputeOptions | None = None) -> Predi
     weights = read_weights(folder / WEIGHTS_FILE, setting="the model folder")
     try:
         network = RatioRegressor(Architecture(**card["architecture"]))
-        colours = card["normalisation"]
-        normalisation = Normalisation(
-            tuple(colours["mean"]), tuple(colours["std"]), str(colours["source"])
-        )
+        normalisation = normalisation_from_record(card["normalisation"])
         network.load_state_dict(weights)
-    except (KeyError, TypeError, RuntimeError) as error:
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise ModelUnavailableError(
             f"the card and the weights in {folder} do not fit: {reason}", RETRAIN

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from tumor_ratio.models.devices import Compute
-from tumor_ratio.models.normalisation import Normalisation
+from tumor_ratio.models.normalisation import AnyNormalisation
 from tumor_ratio.models.patch_source import (
     ArrayPatches,
     PatchSource,
@@ -35,7 +35,7 @@ class Predictor:
     """
 
     network: RatioRegressor
-    normalisation: Normalisation
+    normalisation: AnyNormalisation
     compute: Compute
 
     def predict(self, rgb: RgbBatch, *, batch_size: int = BATCH_SIZE) -> NDArray[np.float32]:

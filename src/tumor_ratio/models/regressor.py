@@ -31,7 +31,7 @@ class RatioRegressor(nn.Module):
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
         self.architecture = architecture
-        self.backbone = _create_backbone(architecture.backbone, architecture.seen_px)
+        self.backbone = _create_backbone(architecture.backbone, architecture.patch_px)
         features = _count_features(self.backbone, architecture)
         self.head = nn.Sequential(
             nn.Linear(features, architecture.hidden),
@@ -45,17 +45,14 @@ class RatioRegressor(nn.Module):
 
         Parameters
         ----------
-        images : (B, 3, patch_px, patch_px) float32, or squares of `seen_px` pixels
+        images : (B, 3, patch_px, patch_px) float32
 
         Returns
         -------
-        (B,) float32, in (0, 1) where the architecture is bounded, of any size otherwise; the mean
-        over the squares of an image
+        (B,) float32, in (0, 1) where the architecture is bounded, of any size otherwise
         """
-        squares = in_squares(images, self.architecture.seen_px)
-        output = self.head(self.backbone(squares)).squeeze(1).float()
-        ratios = torch.sigmoid(output) if self.architecture.bounded else output
-        return ratios.view(len(images), -1).mean(dim=1)
+        output = self.head(self.backbone(images)).squeeze(1).float()
+        return torch.sigmoid(output) if self.architecture.bounded else output
 
     @torch.no_grad()
     def start_at(self, ratio: float) -> None:
@@ -65,24 +62,6 @@ class RatioRegressor(nn.Module):
             ratio = math.log(ratio / (1 - ratio))
         last = self.head[-1]
         last.bias.fill_(ratio)
-
-
-def in_squares(images: torch.Tensor, side: int) -> torch.Tensor:
-    """Cut images into squares that fill them.
-
-    Parameters
-    ----------
-    images : (B, 3, H, W); H and W are multiples of `side`.
-
-    Returns
-    -------
-    (B * K, 3, side, side), the K squares of an image one after the other; `images` where K is 1
-    """
-    if images.shape[2:] == (side, side):
-        return images
-    squares = images.unfold(2, side, side).unfold(3, side, side)
-    squares = squares.permute(0, 2, 3, 1, 4, 5).reshape(-1, images.shape[1], side, side)
-    return squares.contiguous(memory_format=torch.channels_last)
 
 
 def build_regressor(
@@ -137,7 +116,7 @@ def _create_backbone(name: str, patch_px: int) -> Any:
 
 def _count_features(backbone: Any, architecture: Architecture) -> int:
     """Width of the backbone's output, found by a trial on one blank patch."""
-    side = architecture.seen_px
+    side = architecture.patch_px
     was_training = backbone.training
     try:
         with torch.no_grad():
@@ -165,7 +144,7 @@ def _token_px(backbone: Any) -> int:
 
 
 def _is_transformer(backbone: Any) -> bool:
-    return hasattr(backbone, "patch_embed")
+    return any("Attention" in type(module).__name__ for module in backbone.modules())
 
 
 def _activation(architecture: Architecture, *, is_transformer: bool) -> nn.Module:

@@ -5,15 +5,25 @@ from __future__ import annotations
 from pathlib import Path
 
 from tumor_ratio.models.devices import Compute, resolve_compute
-from tumor_ratio.models.normalisation import Normalisation, measure_normalisation
-from tumor_ratio.models.patch_source import LabelledPatches
+from tumor_ratio.models.normalisation import (
+    AnyNormalisation,
+    Normalisation,
+    PatchNormalisation,
+    measure_normalisation,
+)
+from tumor_ratio.models.patch_source import LabelledPatches, PatchSource
 from tumor_ratio.models.predictor import Predictor
-from tumor_ratio.models.regressor import build_regressor, pretrained_normalisation
+from tumor_ratio.models.regressor import (
+    RatioRegressor,
+    build_regressor,
+    pretrained_normalisation,
+)
 from tumor_ratio.models.regressor_options import (
     Architecture,
     BackboneOptions,
     HeadOptions,
     LossOptions,
+    NormalisationName,
 )
 from tumor_ratio.models.regressor_training import RegressorTraining
 from tumor_ratio.models.training import OnEpoch, Trained, train
@@ -31,6 +41,7 @@ def fit_regressor(
     folder: Path,
     *,
     title: str,
+    normalisation: NormalisationName = "cohort",
     on_epoch: OnEpoch | None = None,
 ) -> tuple[Predictor, Trained]:
     """Train a regressor, continuing from the checkpoints in `folder`.
@@ -43,6 +54,7 @@ def fit_regressor(
         `val_mae`.
     folder : for checkpoints.
     title : names the training in messages.
+    normalisation : of colours, see `regressor_options.NormalisationName`.
     on_epoch : see `training.OnEpoch`.
 
     Returns
@@ -66,12 +78,20 @@ def fit_regressor(
     network = build_regressor(architecture, backbone, seed=options.seed)
     if head.start_at_mean:
         network.start_at(float(training.ratios.mean()))
-    if backbone.pretrained or backbone.weights_path:
-        normalisation = Normalisation(*pretrained_normalisation(network), "pretrained")
-    else:
-        normalisation = measure_normalisation(training.source)
-    trainable = RegressorTraining(
-        network, training, validation, normalisation, loss, options, compute
-    )
+    colours = _normalisation(normalisation, backbone, network, training.source)
+    trainable = RegressorTraining(network, training, validation, colours, loss, options, compute)
     trained = train(trainable, options, compute, folder, title=title, on_epoch=on_epoch)
-    return Predictor(trainable.module, normalisation, compute), trained
+    return Predictor(trainable.module, colours, compute), trained
+
+
+def _normalisation(
+    name: NormalisationName,
+    backbone: BackboneOptions,
+    network: RatioRegressor,
+    training: PatchSource,
+) -> AnyNormalisation:
+    if name == "patch":
+        return PatchNormalisation()
+    if backbone.pretrained or backbone.weights_path:
+        return Normalisation(*pretrained_normalisation(network), "pretrained")
+    return measure_normalisation(training)

@@ -14,11 +14,18 @@ from tumor_ratio.errors import ConfigurationError
 BACKBONES = {
     "resnet18": "resnet18",
     "resnet50": "resnet50",
+    "levit_128s": "levit_128s",
     "vit_b16": "vit_base_patch16_224",
     "vit_small": "vit_small_patch16_224",
     "vit_tiny": "vit_tiny_patch16_224",
 }
 """Approaches with a name of their own, and timm's name of the backbone that the name promises."""
+
+
+NormalisationName = Literal["cohort", "patch"]
+"""How colours reach the network. `cohort`: intensities centred and scaled alike on all slides, by
+the training patches' mean and spread, or by those that pretrained weights were published with.
+`patch`: optical densities centred and scaled by each patch's own mean and spread."""
 
 
 @dataclass(frozen=True)
@@ -28,9 +35,6 @@ class BackboneOptions:
     Parameters
     ----------
     name : timm's name of the architecture; empty takes the one that the approach's name promises.
-    view_px : side of the squares of a patch that the network sees, in pixels; 0 for the whole
-        patch. A patch's ratio is the mean over its squares; in training one square, anywhere in
-        the patch, stands for it in each epoch. Finer resolution at the price of a smaller field.
     pretrained : start from timm's published weights, by download.
     weights_path : start from weights in a local file (`.safetensors`, `.pth`, `.pt`, `.bin`; never
         unpickled as code), instead of a download; empty for none.
@@ -39,14 +43,11 @@ class BackboneOptions:
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
     name: str = ""
-    view_px: int = 0
     pretrained: bool = False
     weights_path: str = ""
 
     def __post_init__(self) -> None:
-        """Check the bounds, and that there is one source of weights."""
-        if self.view_px < 0:
-            raise ValueError(f"view_px must be at least 0, not {self.view_px}")
+        """Check that there is one source of weights."""
         if self.pretrained and self.weights_path:
             raise ValueError("give `pretrained: true` or `weights_path`, not both")
 
@@ -111,7 +112,6 @@ class Architecture:
     ----------
     backbone : timm's name.
     patch_px : side of the square input in pixels.
-    view_px : side of the squares in which the input is seen; 0 for the whole.
     hidden, activation, dropout, bounded : see `HeadOptions`.
     """
 
@@ -121,12 +121,6 @@ class Architecture:
     activation: Literal["auto", "relu", "gelu"] = "auto"
     dropout: float = 0.2
     bounded: bool = False
-    view_px: int = 0
-
-    @property
-    def seen_px(self) -> int:
-        """Side of what the backbone takes at once."""
-        return self.view_px or self.patch_px
 
 
 def backbone_name(approach: str, options: BackboneOptions) -> str:
@@ -161,13 +155,8 @@ def architecture_of(
     Raises
     ------
     ConfigurationError
-        If squares of `backbone.view_px` do not fill a patch; or see `backbone_name`.
+        See `backbone_name`.
     """
-    if backbone.view_px and patch_px % backbone.view_px:
-        raise ConfigurationError(
-            f"squares of {backbone.view_px} px do not fill patches of {patch_px} px",
-            "set `backbone.view_px` to a divisor of `patches.size_px`, or to 0",
-        )
     return Architecture(
         backbone=backbone_name(approach, backbone),
         patch_px=patch_px,
@@ -175,5 +164,4 @@ def architecture_of(
         activation=head.activation,
         dropout=head.dropout,
         bounded=head.bounded,
-        view_px=backbone.view_px,
     )

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tumor_ratio.models.augmentation import augment, random_square
+from tumor_ratio.models.augmentation import augment
 from tumor_ratio.models.devices import Compute
 from tumor_ratio.models.losses import regression_loss
-from tumor_ratio.models.normalisation import Normalisation
+from tumor_ratio.models.normalisation import AnyNormalisation
 from tumor_ratio.models.patch_source import LabelledPatches, RgbBatch, in_batches, read_ahead
 from tumor_ratio.models.predictor import Predictor
 from tumor_ratio.models.regressor import RatioRegressor
@@ -42,7 +42,7 @@ class RegressorTraining:
         network: RatioRegressor,
         training: LabelledPatches,
         validation: LabelledPatches,
-        normalisation: Normalisation,
+        normalisation: AnyNormalisation,
         loss: LossOptions,
         options: TrainingOptions,
         compute: Compute,
@@ -73,9 +73,7 @@ class RegressorTraining:
     ) -> Mapping[str, torch.Tensor]:
         """Loss of a batch of varied patches."""
         rgb, ratios, weights = batch
-        side = self.module.architecture.seen_px
-        images = random_square(self.compute.images(rgb), side, generator)
-        images = augment(images, self.options.augmentation, generator)
+        images = augment(self.compute.images(rgb), self.options.augmentation, generator)
         predicted = self.module(self.normalisation.apply(images))
         target = torch.from_numpy(ratios).to(predicted.device)
         weight = torch.from_numpy(weights).to(predicted.device)

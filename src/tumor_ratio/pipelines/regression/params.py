@@ -5,7 +5,12 @@ from __future__ import annotations
 from pydantic import Field, model_validator
 
 from tumor_ratio.models.devices import ComputeOptions
-from tumor_ratio.models.regressor_options import BackboneOptions, HeadOptions, LossOptions
+from tumor_ratio.models.regressor_options import (
+    BackboneOptions,
+    HeadOptions,
+    LossOptions,
+    NormalisationName,
+)
 from tumor_ratio.models.training_options import TrainingOptions
 from tumor_ratio.params import Params
 
@@ -40,6 +45,8 @@ class LearningParams(Params):
     """The protocol whose folds say which slides train."""
     backbone: BackboneOptions = BackboneOptions()
     head: HeadOptions = HeadOptions()
+    normalisation: NormalisationName = "cohort"
+    """How colours reach the network; see there."""
     loss: LossOptions = LossOptions()
     training: TrainingOptions = TrainingOptions()
     cache_mb: int = Field(default=512, ge=0)

@@ -11,7 +11,7 @@ from kedro.pipeline import Node, Pipeline
 
 from tumor_ratio.pipelines.regression import nodes
 
-APPROACHES = ("resnet18", "vit_tiny")
+APPROACHES = ("resnet18", "levit_128s")
 """What a plain `kedro run` trains. Any name will do whose configuration block names a backbone;
 names with a meaning of their own are in `tumor_ratio.models.regressor_options.BACKBONES`."""
 

@@ -29,7 +29,7 @@ CHECKPOINTS = "checkpoints"
 DOMAIN_FIELDS = ("species", "organ", "stain", "marker", "marker_meaning")
 
 
-@step(version=1)
+@step(version=2)
 def train_approach(
     approach: str,
     pairs: tuple[SlidePair, ...],
@@ -88,6 +88,7 @@ def train_approach(
         validation,
         folder / CHECKPOINTS,
         title=approach,
+        normalisation=params.normalisation,
         on_epoch=on_epoch,
     )
     card = write_model(
