@@ -16,14 +16,22 @@ ON_REQUEST = ("nuclei_training", "prediction")
 
 
 def register_pipelines() -> dict[str, Pipeline]:
-    """All pipelines; `__default__` is the main job from slide pairs to the report."""
-    pipelines = {
+    """All pipelines; `__default__` is the main job from slide pairs to the report.
+
+    Each is a namespace of its nodes, so that kedro-viz shows it as one box; datasets and parameters
+    keep their names.
+    """
+    plain = {
         "data_processing": data_processing.create_pipeline(),
         "ground_truth": ground_truth.create_pipeline(),
         "regression": regression.create_pipeline(regression.APPROACHES),
         "evaluation": evaluation.create_pipeline(regression.APPROACHES),
         "nuclei_training": nuclei_training.create_pipeline(),
         "prediction": prediction.create_pipeline(),
+    }
+    pipelines = {
+        name: Pipeline(pipeline, namespace=name, prefix_datasets_with_namespace=False)
+        for name, pipeline in plain.items()
     }
     main_job = [pipeline for name, pipeline in pipelines.items() if name not in ON_REQUEST]
     return {"__default__": sum(main_job, Pipeline([])), **pipelines}
