@@ -13,7 +13,7 @@ from tumor_ratio.reporting.figures.style import approach_colours
 from tumor_ratio.reporting.headline import Headline, headline_metrics, headline_table
 from tumor_ratio.reporting.html_report import Block, Example, Report, Section, render_report
 from tumor_ratio.reporting.images import image_uri
-from tumor_ratio.reporting.results_table import interval, number, percent, results_text
+from tumor_ratio.reporting.results_text import interval, number, percent, results_text
 from tumor_ratio.reporting.software import software_versions
 from tumor_ratio.reporting.stamps import RESEARCH_USE
 from tumor_ratio.reporting.study import STUDY_CAVEATS, STUDY_ROWS

@@ -10,7 +10,7 @@ import pandas as pd
 
 from tumor_ratio.reporting.headline import best_network
 from tumor_ratio.reporting.html_report import KeyFigure
-from tumor_ratio.reporting.results_table import interval, number
+from tumor_ratio.reporting.results_text import interval, number
 
 BESIDE_NETWORKS = ("training_median", "ridge", "oracle")
 

@@ -17,7 +17,7 @@ from tumor_ratio.reporting.answer import answer_of, key_figures
 from tumor_ratio.reporting.headline import best_network, headline_table, value_of
 from tumor_ratio.reporting.html_report import Example, Report, render_report
 from tumor_ratio.reporting.images import figure_uri, image_uri
-from tumor_ratio.reporting.results_table import number, results_text
+from tumor_ratio.reporting.results_text import number, results_text
 from tumor_ratio.reporting.software import software_versions
 
 

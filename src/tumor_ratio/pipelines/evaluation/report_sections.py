@@ -13,8 +13,8 @@ from tumor_ratio.reporting.cohort_tables import failures_table, split_table, til
 from tumor_ratio.reporting.definitions import DEFINITIONS
 from tumor_ratio.reporting.headline import Headline
 from tumor_ratio.reporting.html_report import Block, Section, Table
-from tumor_ratio.reporting.result_tables import mae_by_view, primary_table
-from tumor_ratio.reporting.results_table import interval, not_scored, number, standing_notes
+from tumor_ratio.reporting.report_tables import mae_by_view, primary_table
+from tumor_ratio.reporting.results_text import interval, not_scored, number, standing_notes
 from tumor_ratio.reporting.study import STUDY_CAVEATS, STUDY_ROWS
 
 STUDY_METHOD = "study"

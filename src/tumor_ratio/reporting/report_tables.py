@@ -9,7 +9,7 @@ import pandas as pd
 
 from tumor_ratio.reporting.headline import ROLES, Headline, pick
 from tumor_ratio.reporting.html_report import Table
-from tumor_ratio.reporting.results_table import interval, number, percent
+from tumor_ratio.reporting.results_text import interval, number, percent, secondary_cells
 
 
 def primary_table(table: pd.DataFrame) -> Table:
@@ -31,14 +31,7 @@ def primary_table(table: pd.DataFrame) -> Table:
             interval(row["region_mae_lower"], row["region_mae_upper"]),
             percent(-row["relative_gain_mae"]),
             number(row["gain_over_ridge"], 1),
-            number(row["region_skill_mae"], 2),
-            number(row["region_mse"], 4),
-            number(row["region_within_0_05"], 2),
-            number(row["region_within_0_1"], 2),
-            number(row["region_within_0_2"], 2),
-            number(row["region_bin_accuracy"], 2),
-            number(row["region_balanced_accuracy"], 2),
-            number(row["slide_mae"]),
+            *secondary_cells(row),
         )
         for name, row in table.iterrows()
     ]

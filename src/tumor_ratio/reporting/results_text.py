@@ -123,6 +123,13 @@ def _row(name: str, row: pd.Series) -> list[str]:
         number(row["region_mae"]),
         interval(row["region_mae_lower"], row["region_mae_upper"]),
         percent(-row["relative_gain_mae"]),
+        *secondary_cells(row),
+    ]
+
+
+def secondary_cells(row: pd.Series) -> tuple[str, ...]:
+    """What stands beside the MAE: skill, MSE, shares within 0.05, 0.1, 0.2, bins, slides."""
+    return (
         number(row["region_skill_mae"], 2),
         number(row["region_mse"], 4),
         number(row["region_within_0_05"], 2),
@@ -131,7 +138,7 @@ def _row(name: str, row: pd.Series) -> list[str]:
         number(row["region_bin_accuracy"], 2),
         number(row["region_balanced_accuracy"], 2),
         number(row["slide_mae"]),
-    ]
+    )
 
 
 def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
