@@ -125,6 +125,16 @@ class TrainingPatches(Table):
     weight: Series[float] = pa.Field(ge=0)
 
 
+class TrainingParts(Table):
+    """A part of a training patch: one of n x n squares, with what it teaches."""
+
+    region_id: Series[str]
+    row: Series[int] = pa.Field(ge=0)
+    column: Series[int] = pa.Field(ge=0)
+    tumor_ratio: Series[float] = pa.Field(ge=0.0, le=1.0)
+    weight: Series[float] = pa.Field(ge=0)
+
+
 class Folds(Table):
     """Which part of a protocol's fold a slide belongs to."""
 

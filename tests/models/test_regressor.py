@@ -32,9 +32,9 @@ from tumor_ratio.models.regressor_options import (
     architecture_of,
 )
 from tumor_ratio.models.regressor_training import RegressorTraining
-from tumor_ratio.models.training_options import TrainingOptions
+from tumor_ratio.models.training_options import AugmentationOptions, TrainingOptions
 
-from .planted import planted_patches
+from .planted import half_planted_patches, planted_patches
 
 PLAIN = Normalisation((0.5, 0.5, 0.5), (0.25, 0.25, 0.25), "training_patches")
 FLOAT32 = ComputeOptions(device="cpu", precision="float32", threads=1)
@@ -138,6 +138,41 @@ def test_building_leaves_the_processs_generator_alone():
     state = torch.get_rng_state()
     build_regressor(Architecture("test_resnet", 32), BackboneOptions(), seed=3)
     assert torch.equal(state, torch.get_rng_state())
+
+
+def test_parts_are_answered_by_the_same_head():
+    network = build_regressor(Architecture("resnet18", 128), BackboneOptions(), seed=0).eval()
+    images = torch.rand(2, 3, 128, 128, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        whole, parts = network.with_parts(images, 1)
+        torch.testing.assert_close(whole, network(images))
+        torch.testing.assert_close(parts[:, 0, 0], whole)
+        assert network.with_parts(images, 2)[1].shape == (2, 2, 2)
+    tokens = build_regressor(Architecture("levit_128s", 64), BackboneOptions(), seed=0)
+    with pytest.raises(ConfigurationError, match=r"set `loss\.parts: 0`"):
+        tokens.eval().with_parts(torch.zeros(1, 3, 64, 64), 2)
+
+
+def test_parts_teach_where_the_ratio_is_high():
+    patches = half_planted_patches(48, seed=0)
+    compute = resolve_compute(FLOAT32)
+    network = build_regressor(Architecture("resnet18", 64, bounded=True), BackboneOptions(), seed=0)
+    options = TrainingOptions(batch_size=16, augmentation=AugmentationOptions("dihedral"))
+    loss = LossOptions(parts=2)
+    trainable = RegressorTraining(network, patches, patches, PLAIN, loss, options, compute)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
+    generator, order = torch.Generator().manual_seed(0), np.random.default_rng(0)
+    for _ in range(12):
+        for batch in trainable.batches(order):
+            optimizer.zero_grad()
+            trainable.training_step("regression", batch, generator)["loss"].backward()
+            optimizer.step()
+    images = PLAIN.apply(compute.images(patches.source.read(np.arange(48))))
+    with torch.no_grad():
+        _, parts = network.with_parts(images, 2)
+    red = torch.from_numpy(patches.parts.ratios) == 1
+    assert parts[red].mean() > 0.8
+    assert parts[~red].mean() < 0.2
 
 
 # --- predicting

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tumor_ratio.models.augmentation import augment
+from tumor_ratio.models.augmentation import augment, augment_with_maps
 from tumor_ratio.models.devices import ComputeOptions
 from tumor_ratio.models.losses import regression_loss
 from tumor_ratio.models.patch_source import ArrayPatches, in_batches, read_ahead
@@ -29,6 +29,16 @@ def test_dihedral_gives_all_eight_and_only_those():
     turned = [torch.rot90(image[0, 0], k) for k in range(4)]
     expected = {tuple(t.flatten().tolist()) for t in (*turned, *(t.flip(1) for t in turned))}
     assert {tuple(v.flatten().tolist()) for v in varied} == expected
+
+
+def test_maps_are_turned_with_their_images():
+    generator = torch.Generator().manual_seed(0)
+    maps = torch.rand(64, 2, 2, generator=generator)
+    images = maps[:, None].repeat_interleave(4, 2).repeat_interleave(4, 3).expand(-1, 3, -1, -1)
+    options = AugmentationOptions("dihedral")
+    turned, turned_maps = augment_with_maps(images, (maps,), options, generator)
+    assert torch.equal(turned[:, 0, ::4, ::4], turned_maps)
+    assert not torch.equal(turned_maps, maps)
 
 
 def test_the_studys_flip_is_horizontal_for_half_of_the_images():

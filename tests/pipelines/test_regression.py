@@ -19,10 +19,21 @@ from tumor_ratio.imaging.regions import Region, iter_regions, regions_table
 from tumor_ratio.imaging.slide import open_slide
 from tumor_ratio.pipelines.regression import create_pipeline, nodes
 from tumor_ratio.pipelines.regression.params import RegressionParams, SamplingParams
-from tumor_ratio.pipelines.regression.sampling import labelled_patches, sample_patches
+from tumor_ratio.pipelines.regression.sampling import (
+    labelled_patches,
+    parts_of_patches,
+    sample_patches,
+)
 from tumor_ratio.pipelines.regression.training_step import CHECKPOINTS
 from tumor_ratio.reporting.stamps import SYNTHETIC_TRAINING
-from tumor_ratio.schemas import Folds, PairQuality, Predictions, RatioLabels, TrainingPatches
+from tumor_ratio.schemas import (
+    Folds,
+    PairQuality,
+    Predictions,
+    RatioLabels,
+    TrainingParts,
+    TrainingPatches,
+)
 
 SIDE = 32
 SPLITS = {"a": "train", "b": "train", "c": "validation", "d": "test"}
@@ -133,6 +144,49 @@ def test_nothing_of_a_test_slide_reaches_a_training_whatever_its_labels():
     assert "d" not in set(before["slide_id"])
 
 
+def nuclei_at(places: list[tuple[float, float, bool]]) -> pd.DataFrame:
+    x, y, positive = zip(*places, strict=True)
+    return pd.DataFrame(
+        {"x_he_px": x, "y_he_px": y, "area_um2": 30.0, "positive": np.array(positive)}
+    )
+
+
+def test_a_patchs_parts_have_the_ratios_of_their_own_nuclei():
+    patches = regions_table([Region("a", "t", "patch", 100, 200, 32, 1.0)])
+    # Level-0 pixels of 0.5 um: the patch is 64 of them wide, a part 32.
+    quarters = {(0, 0): 3, (0, 1): 0, (1, 0): 6}  # positive ones of six; the last has too few
+    places = [
+        (104.0 + 32 * column, 204.0 + 32 * row, index < n_positive)
+        for (row, column), n_positive in quarters.items()
+        for index in range(6)
+    ]
+    places += [(140.0, 240.0, True)] * 4 + [(99.0, 204.0, True)] * 9
+    found = parts_of_patches(patches, nuclei_at(places), 0.5, 2)
+    TrainingParts.validate(found)
+    assert set(found["region_id"]) == set(patches["region_id"])
+    by_place = found.set_index(["row", "column"])
+    assert by_place["tumor_ratio"].to_dict() == {(0, 0): 0.5, (0, 1): 0, (1, 0): 1, (1, 1): 0}
+    assert by_place["weight"].to_dict() == {(0, 0): 6, (0, 1): 6, (1, 0): 6, (1, 1): 0}
+    with pytest.raises(ConfigurationError, match="cannot be cut into 3 x 3 parts"):
+        parts_of_patches(patches, nuclei_at(places), 0.5, 3)
+
+
+def test_only_training_patches_have_parts_and_only_labels_a_nucleus(cohort):
+    planted = tables({"a": 12, "c": 12})
+    sampled = labelled_patches(**planted, label_method="nucleus", protocol="holdout")
+    nuclei = nuclei_at([(x, y, False) for x in range(0, 800, 4) for y in range(0, 64, 4)])
+    parts = dict.fromkeys("abcd", Part(nuclei))
+    params = RegressionParams(**FAST, loss={"parts": 2})
+    found = nodes.sample_parts(cohort, parts, sampled, params)
+    taught = sampled.loc[sampled["split"] == "train", "region_id"]
+    assert found["region_id"].value_counts().to_dict() == dict.fromkeys(taught, 4)
+    assert nodes.sample_parts(cohort, parts, sampled, RegressionParams(**FAST)).empty
+    with pytest.raises(ConfigurationError, match=r"set `loss\.parts: 0`"):
+        nodes.sample_parts(
+            cohort, parts, sampled, params.model_copy(update={"label_method": "study"})
+        )
+
+
 def test_the_studys_quotas_hold_a_slide_and_a_bin():
     rng = np.random.default_rng(0)
     table = pd.DataFrame(
@@ -222,14 +276,20 @@ def test_the_defaults_are_the_studys():
 def test_each_approach_has_its_namespace_tag_and_parameters():
     pipeline = create_pipeline(("resnet18", "mine"))
     assert pipeline.inputs() == {
-        *("cohort", "patches", "pair_quality", "ratio_labels", "folds"),
+        *("cohort", "patches", "pair_quality", "ihc_nuclei", "ratio_labels", "folds"),
         *("params:resnet18", "params:mine"),
     }
     assert pipeline.outputs() == {"resnet18.predictions", "mine.predictions"}
     for node in pipeline.nodes:
         assert node.tags == {f"approach.{node.namespace}"}
     names = [node.name for node in pipeline.only_nodes_with_namespaces(["mine"]).nodes]
-    assert names == ["mine.sample_patches", "mine.train", "mine.predict", "mine.calibrate"]
+    assert names == [
+        "mine.sample_patches",
+        "mine.sample_parts",
+        "mine.train",
+        "mine.predict",
+        "mine.calibrate",
+    ]
 
 
 def test_kedro_finds_the_types_of_the_parameters():
@@ -261,7 +321,7 @@ def cohort(tmp_path) -> Cohort:
 def run(cohort: Cohort, folder: Path, planted: dict) -> tuple[pd.DataFrame, ModelRef, dict]:
     params = RegressionParams.model_validate(FAST)
     sampled = nodes.sample_patches(**planted, params=params)
-    task = nodes.train(cohort, sampled, params, approach="mine")
+    task = nodes.train(cohort, sampled, TrainingParts.empty(), params, approach="mine")
     told = {}
     card = task(folder=folder, on_epoch=lambda metrics, epoch: told.update({epoch: metrics}))
     model = ModelRef(folder, {**card, "fingerprint": "f" * 64})
@@ -307,7 +367,7 @@ def test_a_killed_training_step_goes_on_and_a_finished_one_is_not_repeated(cohor
     whole, *_ = run(cohort, tmp_path / "whole", planted)
     params = RegressionParams.model_validate(FAST)
     sampled = nodes.sample_patches(**planted, params=params)
-    task = nodes.train(cohort, sampled, params, approach="mine")
+    task = nodes.train(cohort, sampled, TrainingParts.empty(), params, approach="mine")
 
     def kill(metrics, epoch):
         if epoch == 3:
@@ -330,7 +390,7 @@ def test_the_trainings_fingerprint_follows_what_it_depends_on(cohort, tmp_path):
     def key(change: dict, approach: str = "mine") -> str:
         params = RegressionParams.model_validate({**FAST, **change})
         sampled = nodes.sample_patches(**planted, params=params)
-        task = nodes.train(cohort, sampled, params, approach=approach)
+        task = nodes.train(cohort, sampled, TrainingParts.empty(), params, approach=approach)
         assert isinstance(task, partial)
         return fingerprint(task, tmp_path)
 
@@ -411,7 +471,7 @@ def test_the_model_dataset_trains_once_and_reuses(cohort, tmp_path, caplog):
     planted = tables(dict.fromkeys("abcd", 24))
     params = RegressionParams.model_validate(FAST)
     sampled = nodes.sample_patches(**planted, params=params)
-    task = nodes.train(cohort, sampled, params, approach="mine")
+    task = nodes.train(cohort, sampled, TrainingParts.empty(), params, approach="mine")
     dataset = TrainedModelDataset(str(tmp_path / "models"))
     dataset.save(task)
     first = dataset.load()

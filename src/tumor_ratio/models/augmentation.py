@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tumor_ratio.models.training_options import AugmentationOptions
@@ -20,29 +21,51 @@ def augment(images: Any, options: AugmentationOptions, generator: Any) -> Any:
     -------
     (B, 3, H, W) float32 tensor, 0 to 255
     """
-    images = _flipped(images, options.flips, generator)
+    return augment_with_maps(images, (), options, generator)[0]
+
+
+def augment_with_maps(
+    images: Any, maps: Sequence[Any], options: AugmentationOptions, generator: Any
+) -> tuple[Any, ...]:
+    """Vary images, and turn what lies over them alike.
+
+    Parameters
+    ----------
+    images, options, generator : see `augment`.
+    maps : (B, K, K) tensors over the images' whole area; they are flipped and turned only.
+
+    Returns
+    -------
+    tuple
+        The images, then the maps.
+    """
+    images, *turned = _flipped((images, *maps), options.flips, generator)
     if options.stain_jitter > 0 or options.brightness_jitter > 0:
         images = _jittered(images, options, generator)
-    return images
+    return images, *turned
 
 
-def _flipped(images: Any, flips: str, generator: Any) -> Any:
+def _flipped(fields: tuple[Any, ...], flips: str, generator: Any) -> tuple[Any, ...]:
+    """Tensors (B, ..., H, W), flipped and turned alike; each member of the batch on its own."""
     import torch
 
     if flips == "none":
-        return images
-    n = len(images)
-    images = _where(torch.rand(n, generator=generator) < 0.5, images.flip(3), images)
+        return fields
+    n = len(fields[0])
+    fields = _where(torch.rand(n, generator=generator) < 0.5, fields, lambda f: f.flip(-1))
     if flips == "dihedral":
-        images = _where(torch.rand(n, generator=generator) < 0.5, images.flip(2), images)
-        images = _where(torch.rand(n, generator=generator) < 0.5, images.transpose(2, 3), images)
-    return images
+        fields = _where(torch.rand(n, generator=generator) < 0.5, fields, lambda f: f.flip(-2))
+        chosen = torch.rand(n, generator=generator) < 0.5
+        fields = _where(chosen, fields, lambda f: f.transpose(-2, -1))
+    return fields
 
 
-def _where(chosen: Any, varied: Any, images: Any) -> Any:
+def _where(chosen: Any, fields: tuple[Any, ...], change: Callable[[Any], Any]) -> tuple[Any, ...]:
     import torch
 
-    return torch.where(chosen.to(images.device)[:, None, None, None], varied, images)
+    return tuple(
+        torch.where(chosen.to(f.device).view(-1, *[1] * (f.ndim - 1)), change(f), f) for f in fields
+    )
 
 
 def _jittered(images: Any, options: AugmentationOptions, generator: Any) -> Any:

@@ -7,14 +7,17 @@ from typing import Any
 from tumor_ratio.models.regressor_options import LossOptions
 
 
-def regression_loss(predicted: Any, target: Any, weight: Any, options: LossOptions) -> Any:
+def regression_loss(
+    predicted: Any, target: Any, weight: Any, options: LossOptions, *, weighted: bool | None = None
+) -> Any:
     """Weighted mean loss of a batch, in float32.
 
     Parameters
     ----------
-    predicted, target : (B,) tensors of ratios.
-    weight : (B,) tensor, at least 0; ignored unless `options.weighted`. A batch whose weights are
-        all 0 has loss 0.
+    predicted, target : tensors of ratios, of one shape.
+    weight : tensor of that shape, at least 0; ignored unless `options.weighted`. A batch whose
+        weights are all 0 has loss 0.
+    weighted : instead of `options.weighted`, where given.
 
     Returns
     -------
@@ -29,6 +32,6 @@ def regression_loss(predicted: Any, target: Any, weight: Any, options: LossOptio
         loss = functional.mse_loss(predicted, target, reduction="none")
     else:
         loss = functional.l1_loss(predicted, target, reduction="none")
-    if not options.weighted:
+    if not (options.weighted if weighted is None else weighted):
         return loss.mean()
     return (loss * weight).sum() / weight.sum().clamp_min(1e-12)

@@ -47,6 +47,20 @@ class ArrayPatches:
 
 
 @dataclass(frozen=True)
+class PatchParts:
+    """Ratios of the K x K squares that make up each of N patches.
+
+    Parameters
+    ----------
+    ratios : (N, K, K) float32, rows from top to bottom, columns from left to right; finite.
+    weights : (N, K, K) float32, at least 0; 0 where a part teaches nothing.
+    """
+
+    ratios: NDArray[np.float32]
+    weights: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
 class LabelledPatches:
     """Patches with the ratios to be learned.
 
@@ -56,6 +70,7 @@ class LabelledPatches:
     ratios : (N,) float32, finite.
     weights : (N,) float32, at least 0: how far each label is trusted.
     slides : (N,) the slide of each patch.
+    parts : the same of each patch's parts, where these are taught too.
 
     Raises
     ------
@@ -67,11 +82,14 @@ class LabelledPatches:
     ratios: NDArray[np.float32]
     weights: NDArray[np.float32]
     slides: NDArray[np.str_]
+    parts: PatchParts | None = None
 
     def __post_init__(self) -> None:
         """Check that the parts fit."""
         if not len(self.source) == len(self.ratios) == len(self.weights) == len(self.slides):
             raise ValueError("patches, ratios, weights and slides differ in number")
+        if self.parts is not None and len(self.parts.ratios) != len(self.source):
+            raise ValueError("patches and their parts differ in number")
         if len(self.source) == 0:
             raise ValueError("there are no patches")
         if not np.isfinite(self.ratios).all():

@@ -51,7 +51,41 @@ class RatioRegressor(nn.Module):
         -------
         (B,) float32, in (0, 1) where the architecture is bounded, of any size otherwise
         """
-        output = self.head(self.backbone(images)).squeeze(1).float()
+        return self._answer(self.backbone(images))
+
+    def with_parts(self, images: torch.Tensor, n: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Ratios of images and of their parts; the head answers for both.
+
+        Parameters
+        ----------
+        images : see `forward`.
+        n : parts along each side.
+
+        Returns
+        -------
+        (B,) and (B, n, n) float32
+            The first is what `forward` gives; a part's features are the mean over its share of the
+            backbone's last map.
+
+        Raises
+        ------
+        ConfigurationError
+            If the backbone has no such map.
+        """
+        features = self.backbone.forward_features(images)
+        if features.ndim != 4 or features.shape[1] != self.head[0].in_features:
+            raise ConfigurationError(
+                f"backbone '{self.architecture.backbone}' has no map of features to teach parts by",
+                "set `loss.parts: 0`, or take a convolutional backbone",
+            )
+        whole = self.backbone.forward_head(features, pre_logits=True)
+        parts = nn.functional.adaptive_avg_pool2d(features.float(), n).permute(0, 2, 3, 1)
+        together = torch.cat([whole.float()[:, None], parts.flatten(1, 2)], dim=1)
+        ratios = self._answer(together)
+        return ratios[:, 0], ratios[:, 1:].unflatten(1, (n, n))
+
+    def _answer(self, features: torch.Tensor) -> torch.Tensor:
+        output = self.head(features).squeeze(-1).float()
         return torch.sigmoid(output) if self.architecture.bounded else output
 
     @torch.no_grad()

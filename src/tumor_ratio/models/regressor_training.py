@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tumor_ratio.models.augmentation import augment
+from tumor_ratio.models.augmentation import augment_with_maps
 from tumor_ratio.models.devices import Compute
 from tumor_ratio.models.losses import regression_loss
 from tumor_ratio.models.normalisation import AnyNormalisation
@@ -19,8 +19,8 @@ from tumor_ratio.models.regressor import RatioRegressor
 from tumor_ratio.models.regressor_options import LossOptions
 from tumor_ratio.models.training_options import TrainingOptions
 
-Batch = tuple[RgbBatch, NDArray[np.float32], NDArray[np.float32]]
-"""Pixels, ratios, weights."""
+Batch = tuple[RgbBatch, tuple[NDArray[np.float32], ...]]
+"""Pixels; ratios, weights, and where parts are taught, theirs."""
 
 
 class RegressorTraining:
@@ -62,22 +62,33 @@ class RegressorTraining:
 
     def batches(self, generator: np.random.Generator) -> Iterator[Batch]:
         """Every training patch once, in a new order."""
+        taught = [self.training.ratios, self.training.weights]
+        if self.training.parts is not None:
+            taught += [self.training.parts.ratios, self.training.parts.weights]
         order = generator.permutation(len(self.training))
         for indices, rgb in read_ahead(
             self.training.source, in_batches(order, self.options.batch_size)
         ):
-            yield rgb, self.training.ratios[indices], self.training.weights[indices]
+            yield rgb, tuple(values[indices] for values in taught)
 
     def training_step(
         self, phase: str, batch: Batch, generator: torch.Generator
     ) -> Mapping[str, torch.Tensor]:
         """Loss of a batch of varied patches."""
-        rgb, ratios, weights = batch
-        images = augment(self.compute.images(rgb), self.options.augmentation, generator)
-        predicted = self.module(self.normalisation.apply(images))
-        target = torch.from_numpy(ratios).to(predicted.device)
-        weight = torch.from_numpy(weights).to(predicted.device)
-        return {"loss": regression_loss(predicted, target, weight, self.loss)}
+        rgb, values = batch
+        images = self.compute.images(rgb)
+        target, weight, *parts = (torch.from_numpy(v).to(images.device) for v in values)
+        images, *parts = augment_with_maps(images, parts, self.options.augmentation, generator)
+        images = self.normalisation.apply(images)
+        if not parts:
+            return {"loss": regression_loss(self.module(images), target, weight, self.loss)}
+        part_target, part_weight = parts
+        predicted, predicted_parts = self.module.with_parts(images, self.loss.parts)
+        loss = regression_loss(predicted, target, weight, self.loss)
+        loss = loss + regression_loss(
+            predicted_parts, part_target, part_weight, self.loss, weighted=True
+        )
+        return {"loss": loss}
 
     def validate(self) -> Mapping[str, float]:
         """Errors on the validation slides: means over slides of the mean over a slide's patches."""

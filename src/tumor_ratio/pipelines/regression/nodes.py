@@ -12,13 +12,14 @@ import pandas as pd
 from tumor_ratio.cohort.pair import Cohort
 from tumor_ratio.datasets.partition_folder import PartitionRef
 from tumor_ratio.datasets.trained_model import ModelRef
+from tumor_ratio.errors import ConfigurationError
 from tumor_ratio.imaging.regions import regions_of
 from tumor_ratio.metrics.calibration import MonotoneMap
 from tumor_ratio.pipelines.regression import sampling
 from tumor_ratio.pipelines.regression.params import RegressionParams
 from tumor_ratio.pipelines.regression.prediction_step import predict_slide
 from tumor_ratio.pipelines.regression.training_step import train_approach
-from tumor_ratio.schemas import Predictions
+from tumor_ratio.schemas import Predictions, TrainingParts
 from tumor_ratio.steps import SlideTasks
 
 
@@ -41,8 +42,44 @@ def sample_patches(
     return sampling.sample_patches(labelled, params.sampling)
 
 
+def sample_parts(
+    cohort: Cohort,
+    ihc_nuclei: Mapping[str, PartitionRef],
+    training_patches: pd.DataFrame,
+    params: RegressionParams,
+) -> pd.DataFrame:
+    """Ratios of the parts of the training patches; no rows where parts are not taught."""
+    n = params.loss.parts
+    if not n:
+        return TrainingParts.empty()
+    if params.label_method != "nucleus":
+        raise ConfigurationError(
+            f"parts have no labels by the method '{params.label_method}'",
+            "set `loss.parts: 0`, or `label_method: nucleus`",
+        )
+    taught = training_patches[training_patches["split"] == "train"]
+    return pd.concat(
+        [
+            sampling.parts_of_patches(
+                taught[taught["slide_id"] == pair.slide_id],
+                ihc_nuclei[pair.slide_id].load(),
+                pair.frame.mpp,
+                n,
+            )
+            for pair in cohort
+            if (taught["slide_id"] == pair.slide_id).any()
+        ],
+        ignore_index=True,
+    )
+
+
 def train(
-    cohort: Cohort, training_patches: pd.DataFrame, params: RegressionParams, *, approach: str
+    cohort: Cohort,
+    training_patches: pd.DataFrame,
+    training_parts: pd.DataFrame,
+    params: RegressionParams,
+    *,
+    approach: str,
 ) -> partial[dict[str, Any]]:
     """Train the approach's network; the model dataset carries it out, resumes and reuses it."""
     pairs = tuple(p for p in cohort if p.slide_id in set(training_patches["slide_id"]))
@@ -52,6 +89,7 @@ def train(
         approach,
         pairs,
         training_patches,
+        training_parts,
         params.learning(),
         Path(path) if path else None,
     )

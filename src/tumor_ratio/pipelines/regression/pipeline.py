@@ -15,7 +15,7 @@ APPROACHES = ("resnet18", "levit_128s")
 """What a plain `kedro run` trains. Any name will do whose configuration block names a backbone;
 names with a meaning of their own are in `tumor_ratio.models.regressor_options.BACKBONES`."""
 
-SHARED_INPUTS = {"cohort", "patches", "pair_quality", "ratio_labels", "folds"}
+SHARED_INPUTS = {"cohort", "patches", "pair_quality", "ihc_nuclei", "ratio_labels", "folds"}
 
 
 def create_pipeline(approaches: Sequence[str] = APPROACHES, **_: object) -> Pipeline:
@@ -41,8 +41,14 @@ def create_approach(approach: str) -> Pipeline:
                 name="sample_patches",
             ),
             Node(
+                nodes.sample_parts,
+                ["cohort", "ihc_nuclei", "training_patches", "params:options"],
+                "training_parts",
+                name="sample_parts",
+            ),
+            Node(
                 _of_approach(nodes.train, approach),
-                ["cohort", "training_patches", "params:options"],
+                ["cohort", "training_patches", "training_parts", "params:options"],
                 "model",
                 name="train",
             ),

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from tumor_ratio.errors import ConfigurationError
+from tumor_ratio.metrics.ratios import region_ratios
 from tumor_ratio.pipelines.regression.params import SamplingParams
 
 LEARNING_SPLITS = ("train", "validation")
@@ -88,6 +89,60 @@ def sample_patches(table: pd.DataFrame, params: SamplingParams) -> pd.DataFrame:
         for slide_id, rows in table.groupby("slide_id", sort=False)
     ]
     return table.loc[np.sort(np.concatenate(parts))].reset_index(drop=True)
+
+
+MIN_PART_NUCLEI = 5
+"""A part with fewer nuclei teaches nothing. Parts are smaller than any region that a ratio is
+reported of, and their ratios are nothing but teaching material, weighted by the nuclei."""
+
+
+def parts_of_patches(
+    patches: pd.DataFrame, nuclei: pd.DataFrame, frame_mpp: float, n: int
+) -> pd.DataFrame:
+    """Ratios of the n x n parts of a slide's patches.
+
+    Parameters
+    ----------
+    patches : rows of `schemas.TrainingPatches`, all of one slide.
+    nuclei : the slide's IHC nuclei (`schemas.Nuclei`).
+    frame_mpp : micrometres per level-0 pixel of the frame that the patches live in.
+    n : parts along each side.
+
+    Returns
+    -------
+    DataFrame
+        `schemas.TrainingParts`: patches in their order, parts by row and column.
+
+    Raises
+    ------
+    ConfigurationError
+        If the patches' side is no multiple of n.
+    """
+    if (patches["size_px"] % n).any():
+        raise ConfigurationError(
+            f"patches of {patches['size_px'].iloc[0]} px cannot be cut into {n} x {n} parts",
+            "set `loss.parts` to a divisor of `patches.size_px`, or to 0",
+        )
+    parts = patches.loc[patches.index.repeat(n * n)].reset_index(drop=True)
+    row, column = (np.tile(index.ravel(), len(patches)) for index in np.indices((n, n)))
+    side = parts["size_px"] // n
+    step = side * parts["mpp"] / frame_mpp
+    squares = parts.assign(
+        size_px=side,
+        x_px=(parts["x_px"] + column * step).round().astype(int),
+        y_px=(parts["y_px"] + row * step).round().astype(int),
+    )
+    found = region_ratios(squares, nuclei, frame_mpp, min_nuclei=MIN_PART_NUCLEI)
+    defined = found["tumor_ratio"].notna()
+    return pd.DataFrame(
+        {
+            "region_id": parts["region_id"],
+            "row": row,
+            "column": column,
+            "tumor_ratio": found["tumor_ratio"].fillna(0.0),
+            "weight": found["n_nuclei"].where(defined, 0).astype(float),
+        }
+    )
 
 
 def _splits(folds: pd.DataFrame, protocol: str) -> dict[str, str]:

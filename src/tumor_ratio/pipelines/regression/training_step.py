@@ -21,7 +21,7 @@ from tumor_ratio.reporting.stamps import stamps_for
 from tumor_ratio.steps import step
 
 if TYPE_CHECKING:
-    from tumor_ratio.models.patch_source import LabelledPatches
+    from tumor_ratio.models.patch_source import LabelledPatches, PatchParts
     from tumor_ratio.models.predictor import Predictor
     from tumor_ratio.models.training import OnEpoch, Trained
 
@@ -29,11 +29,12 @@ CHECKPOINTS = "checkpoints"
 DOMAIN_FIELDS = ("species", "organ", "stain", "marker", "marker_meaning")
 
 
-@step(version=2)
+@step(version=3)
 def train_approach(
     approach: str,
     pairs: tuple[SlidePair, ...],
     table: pd.DataFrame,
+    parts: pd.DataFrame,
     params: LearningParams,
     weights: Path | None,
     *,
@@ -47,6 +48,7 @@ def train_approach(
     approach : the approach's name.
     pairs : the slides of the patches.
     table : `schemas.TrainingPatches`.
+    parts : `schemas.TrainingParts` of the training patches; no rows where parts are not taught.
     params : what to train, and how.
     weights : the file of `params.backbone.weights_path`, so that other content trains anew.
     folder : of this very training.
@@ -75,7 +77,7 @@ def train_approach(
         return read_card(folder)
     slides = {pair.slide_id: _he_slide(pair) for pair in pairs}
     training, validation = (
-        _patches(table[table["split"] == split], slides, params.cache_mb * share)
+        _patches(table[table["split"] == split], parts, slides, params.cache_mb * share)
         for split, share in (("train", 0.75), ("validation", 0.25))
     )
     predictor, trained = fit_regressor(
@@ -104,7 +106,9 @@ def train_approach(
     return card
 
 
-def _patches(rows: pd.DataFrame, slides: Mapping[str, Slide], cache_mb: float) -> LabelledPatches:
+def _patches(
+    rows: pd.DataFrame, parts: pd.DataFrame, slides: Mapping[str, Slide], cache_mb: float
+) -> LabelledPatches:
     from tumor_ratio.models.patch_source import LabelledPatches
 
     return LabelledPatches(
@@ -112,7 +116,23 @@ def _patches(rows: pd.DataFrame, slides: Mapping[str, Slide], cache_mb: float) -
         rows["tumor_ratio"].to_numpy(dtype=np.float32),
         rows["weight"].to_numpy(dtype=np.float32),
         rows["slide_id"].to_numpy(dtype=np.str_),
+        _parts(rows, parts),
     )
+
+
+def _parts(rows: pd.DataFrame, parts: pd.DataFrame) -> PatchParts | None:
+    """The parts of some patches, in their order; None where they have none."""
+    from tumor_ratio.models.patch_source import PatchParts
+
+    own = parts[parts["region_id"].isin(rows["region_id"])]
+    if own.empty:
+        return None
+    n = int(own["row"].max()) + 1
+    place = {region: index for index, region in enumerate(rows["region_id"])}
+    where = (own["region_id"].map(place).to_numpy(), own["row"], own["column"])
+    ratios, weights = (np.zeros((len(rows), n, n), dtype=np.float32) for _ in range(2))
+    ratios[where], weights[where] = own["tumor_ratio"], own["weight"]
+    return PatchParts(ratios, weights)
 
 
 def _origin(
