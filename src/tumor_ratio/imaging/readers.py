@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, ImageOps
 
 RgbImage = npt.NDArray[np.uint8]
 """(H, W, 3) uint8."""
@@ -24,6 +24,8 @@ Level = tuple[int, int, float]
 """Width and height in pixels, and how many level-0 pixels one of its pixels spans."""
 
 PILLOW_FORMATS = ("PNG", "JPEG", "BMP", "WEBP")
+PILLOW_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")
+"""CMYK is left out: what its inks look like is a matter of profiles."""
 PILLOW_LIMIT_PX = 100_000_000
 OPEN_READERS = 4
 
@@ -44,6 +46,10 @@ class Reader(Protocol):
     levels: tuple[Level, ...]
     claimed_mpp: tuple[float, float] | None
     """Micrometres per pixel in x and y as the file says, believable or not."""
+    orientation: int
+    """How the pixels of `read_level` are to be turned: TIFF tag 274, 1 for upright."""
+    icc_profile: bytes | None
+    """Embedded colour profile; it is not applied."""
 
     def read_level(self, level: int, x_px: int, y_px: int, width: int, height: int) -> RgbImage:
         """Pixels of a level, in that level's own pixels; white outside the slide."""
@@ -53,11 +59,13 @@ class OpenSlideReader:
     """Whatever OpenSlide opens: SVS, NDPI, MRXS, SCN, DICOM, tiled TIFF, and more."""
 
     name = "openslide"
+    orientation = 1
 
     def __init__(self, path: Path) -> None:
         import openslide
 
         self._slide = openslide.OpenSlide(path)
+        self.icc_profile = self._embedded_profile()
         width, height = self._slide.dimensions
         self._downsamples = self._slide.level_downsamples
         self.levels = tuple(
@@ -80,11 +88,19 @@ class OpenSlideReader:
         rgba = self._slide.read_region(location, level, (width, height))
         return on_white(rgba)
 
+    def _embedded_profile(self) -> bytes | None:
+        try:
+            profile = self._slide.color_profile
+        except Exception:  # a damaged profile must not cost the slide
+            return b"damaged"
+        return None if profile is None else bytes(profile.tobytes())
+
 
 class PillowReader:
-    """Small PNG, JPEG, BMP and WebP images, held in memory whole."""
+    """Small PNG, JPEG, BMP and WebP images, held in memory whole and turned as EXIF says."""
 
     name = "pillow"
+    orientation = 1
 
     def __init__(self, path: Path) -> None:
         with warnings.catch_warnings():
@@ -96,18 +112,21 @@ class PillowReader:
         with image:
             if image.width * image.height > PILLOW_LIMIT_PX:
                 raise _too_large()
-            if image.mode.startswith(("I", "F")):
+            kind = "16 bit" if image.format == "PNG" and _png_bits(path) > 8 else image.mode
+            if kind not in PILLOW_MODES:
                 raise UnreadableError(
-                    f"pixels of kind {image.mode}, not 8-bit colour", "convert it to 8-bit RGB"
+                    f"pixels of kind {kind}, not 8-bit RGB or grey", "convert it to 8-bit RGB"
                 )
+            self.icc_profile: bytes | None = image.info.get("icc_profile")
             try:
-                self._rgb = on_white(image.convert("RGBA"))
+                upright = ImageOps.exif_transpose(image)
+                self._rgb = on_white(upright.convert("RGBA"))
             except OSError as error:
                 raise UnreadableError(
                     f"the image is damaged or truncated ({one_line(error)})",
                     "copy or export the file again",
                 ) from error
-        self.levels = ((image.width, image.height, 1.0),)
+        self.levels = ((upright.width, upright.height, 1.0),)
         self.claimed_mpp = None  # a PNG's or JPEG's dots per inch describe paper, not tissue
 
     def read_level(self, level: int, x_px: int, y_px: int, width: int, height: int) -> RgbImage:
@@ -134,7 +153,9 @@ def open_reader(path: Path, name: str) -> Reader:
         if key in _OPEN:
             _OPEN.move_to_end(key)
             return _OPEN[key]
-    reader = _reader_type(name)(path)
+    from tumor_ratio.imaging.orientation import upright
+
+    reader = upright(_reader_type(name)(path))
     with _LOCK:
         _OPEN[key] = reader
         while len(_OPEN) > OPEN_READERS:
@@ -202,6 +223,12 @@ def _too_large() -> UnreadableError:
         "read whole",
         "convert to a tiled pyramid (pyramidal TIFF)",
     )
+
+
+def _png_bits(path: Path) -> int:
+    """Bits a sample: the 25th byte of every PNG. Pillow halves 16 bits without a word."""
+    with path.open("rb") as file:
+        return file.read(25)[24]
 
 
 def _number(text: str | None) -> float | None:

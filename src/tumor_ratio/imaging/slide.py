@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from tumor_ratio.errors import SlideError
+from tumor_ratio.imaging.colour_profile import profile_name
 from tumor_ratio.imaging.readers import (
     Level,
     RgbImage,
@@ -46,6 +47,8 @@ class Slide:
     mpp : micrometres per level-0 pixel.
     levels : (width, height, downsample) of each level, level 0 first.
     reader : the library that reads it: "openslide", "tifffile" or "pillow".
+    icc_profile : name of the colour profile that the file embeds, None where it has none. Pixels
+        are as stored: the profile is not applied.
     """
 
     slide_id: str
@@ -55,6 +58,7 @@ class Slide:
     mpp: float
     levels: tuple[Level, ...]
     reader: str
+    icc_profile: str | None = None
 
     @property
     def width_um(self) -> float:
@@ -136,6 +140,8 @@ class Slide:
             "mpp": self.mpp,
             "levels": [list(level) for level in self.levels],
             "reader": self.reader,
+            "icc_profile": self.icc_profile,
+            "icc_profile_applied": False,
         }
 
     @classmethod
@@ -149,6 +155,7 @@ class Slide:
             mpp=float(record["mpp"]),
             levels=tuple((int(w), int(h), float(d)) for w, h, d in record["levels"]),
             reader=str(record["reader"]),
+            icc_profile=record.get("icc_profile"),
         )
 
     def _level_for(self, scale: float) -> int:
@@ -208,7 +215,12 @@ class Slide:
             ) from error
 
 
-def open_slide(path: Path | str, *, slide_id: str, mpp: float | None = None) -> Slide:
+def open_slide(
+    path: Path | str,
+    *,
+    slide_id: str,
+    mpp: float | None = None,
+) -> Slide:
     """Open a slide file and check that it can be used.
 
     Parameters
@@ -234,11 +246,21 @@ def open_slide(path: Path | str, *, slide_id: str, mpp: float | None = None) -> 
             )
         probe(reader, path)
         believed_mpp = believable_mpp(reader.claimed_mpp, mpp)
+        icc_profile = profile_name(reader.icc_profile)
     except (UnreadableError, OSError) as error:
         message = error.message if isinstance(error, UnreadableError) else one_line(error)
         remedy = error.remedy if isinstance(error, UnreadableError) else "check the file"
         raise SlideError(slide_id, f"{path}: {message}", remedy) from error
-    return Slide(slide_id, path, width, height, believed_mpp, reader.levels, reader.name)
+    return Slide(
+        slide_id,
+        path,
+        width,
+        height,
+        believed_mpp,
+        reader.levels,
+        reader.name,
+        icc_profile,
+    )
 
 
 def _blocks(width: int, height: int, shrink: float) -> Iterator[tuple[int, int, int, int]]:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import math
+import stat
 from pathlib import Path
+
+from openslide import OpenSlide
 
 from tumor_ratio.imaging.readers import (
     Reader,
@@ -12,13 +16,12 @@ from tumor_ratio.imaging.readers import (
     one_line,
     open_reader,
 )
+from tumor_ratio.imaging.tiff_checks import DAMAGED, check_size, judge_tiff
 
 MIN_MPP, MAX_MPP = 0.05, 20.0
 MIN_SIDE_PX = 16
 PROBE_PX = 32
 ANISOTROPY = 0.02
-
-DAMAGED = "copy or export the file again, or leave the slide out"
 
 
 def choose_reader(path: Path) -> Reader:
@@ -28,25 +31,24 @@ def choose_reader(path: Path) -> Reader:
     -------
     Reader
         OpenSlide's where it opens and decodes the file; tifffile's for OME-TIFF and for the TIFFs
-        that OpenSlide refuses; Pillow's for small images.
+        that OpenSlide refuses or misreads; Pillow's for small images.
 
     Raises
     ------
     UnreadableError
         If there is no such file, or none of them can read it.
     """
-    if not path.exists():
-        raise UnreadableError("no such file", "correct the path in the manifest")
-    if path.is_dir():
-        raise UnreadableError("a folder, not a file", "correct the path in the manifest")
-    if path.stat().st_size == 0:
-        raise UnreadableError("the file is empty", DAMAGED)
+    _check_file(path)
     with path.open("rb") as file:
         is_tiff = file.read(4) in {b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"}
     if is_tiff:
         return _tiff_reader(path)
     try:
-        return open_reader(path, "openslide")
+        reader = open_reader(path, "openslide")
+        check_size(*reader.levels[0][:2])
+        return reader
+    except UnreadableError:
+        raise
     except Exception as refusal:
         try:
             return open_reader(path, "pillow")
@@ -115,14 +117,59 @@ def believable_mpp(claimed_mpp: tuple[float, float] | None, mpp: float | None) -
     return (x + y) / 2
 
 
-def _tiff_reader(path: Path) -> Reader:
-    from tumor_ratio.imaging.tiff_reader import is_ome, unreachable_bytes
+def _check_file(path: Path) -> None:
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        raise UnreadableError("no such file", "correct the path in the manifest") from None
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise UnreadableError(
+                "a symbolic link that leads back to itself", "link to the slide's own file"
+            ) from error
+        raise
+    if stat.S_ISDIR(status.st_mode):
+        raise UnreadableError("a folder, not a file", "correct the path in the manifest")
+    if not stat.S_ISREG(status.st_mode):
+        raise UnreadableError("a device or pipe, not a file", "correct the path in the manifest")
+    if status.st_size == 0:
+        raise UnreadableError("the file is empty", DAMAGED)
 
-    missing = unreachable_bytes(path)
-    if missing:
-        raise UnreadableError(f"the file is truncated: {missing} bytes are missing", DAMAGED)
+
+def _tiff_reader(path: Path) -> Reader:
+    """Reader of a TIFF.
+
+    OpenSlide reads the formats of scanners, and the generic TIFFs that it understands as tifffile
+    does; the others it would open, too, but only their first plane, 16 bits cut to 8, or pixels in
+    the wrong order.
+    """
+    facts = judge_tiff(path)
+    is_generic = OpenSlide.detect_format(path) in {None, "generic-tiff"}
+    if not is_generic and not facts.is_ome:
+        return _first_that_decodes(path, ("openslide", "tifffile"))
+    own = _opened_tiff(path)
+    if facts.is_plain and not facts.is_ome:
+        try:
+            other = open_reader(path, "openslide")
+            if [level[:2] for level in other.levels] == [level[:2] for level in own.levels]:
+                return _first_that_decodes(path, ("openslide", "tifffile"))
+        except Exception:  # most are in strips, which OpenSlide does not read
+            forget_reader(path)
+    return _first_that_decodes(path, ("tifffile",))
+
+
+def _opened_tiff(path: Path) -> Reader:
+    try:
+        return open_reader(path, "tifffile")
+    except (UnreadableError, OSError):
+        raise
+    except Exception as error:
+        raise UnreadableError(f"not a readable TIFF ({one_line(error)})", DAMAGED) from error
+
+
+def _first_that_decodes(path: Path, names: tuple[str, ...]) -> Reader:
     reasons: dict[str, UnreadableError] = {}
-    for name in ("tifffile", "openslide") if is_ome(path) else ("openslide", "tifffile"):
+    for name in names:
         try:
             reader = open_reader(path, name)
             probe(reader, path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import tifffile
+from PIL import Image
 
 from tumor_ratio.imaging.readers import (
     Level,
@@ -19,14 +21,26 @@ from tumor_ratio.imaging.readers import (
     on_white,
     whole_downsample,
 )
+from tumor_ratio.imaging.tiff_checks import check_bits, orientation_of
 
 SEGMENT_LIMIT_PX = 100_000_000
-UM_PER_UNIT = {"m": 1e6, "cm": 1e4, "mm": 1e3, "µm": 1.0, "um": 1.0, "nm": 1e-3}
+RAW_PIECE_BYTES = 16_000_000
+UM_PER_UNIT = {
+    **{"m": 1e6, "cm": 1e4, "mm": 1e3, "nm": 1e-3},
+    **dict.fromkeys(("um", "\u00b5m", "\u03bcm"), 1.0),  # micro sign and Greek mu look the same
+}
 UM_PER_RESOLUTION_UNIT = {2: 25400.0, 3: 1e4}  # TIFF 6.0: 2 is the inch, 3 the centimetre
+WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, YCBCR = 0, 1, 2, 6
+JPEG_COMPRESSIONS = (6, 7)
+PREMULTIPLIED, STRAIGHT = 1, 2
+"""Kinds of a fourth sample that are an alpha; another fourth sample says nothing of colour."""
 
 
 class TiffReader:
     """Eight-bit RGB or grey TIFF, tiled or in strips, with or without a pyramid.
+
+    Of several series (images), the largest is the slide. Pixels and sizes are as stored;
+    `orientation` is tag 274, which `upright` applies.
 
     Parameters
     ----------
@@ -45,9 +59,12 @@ class TiffReader:
     def __init__(self, path: Path) -> None:
         self._file = tifffile.TiffFile(path)
         self._lock = threading.Lock()
+        self._strips: OrderedDict[tuple[int, int], npt.NDArray[np.uint8]] = OrderedDict()
         if not self._file.series:
             raise UnreadableError("a TIFF without an image", "export the slide again")
-        series = max(self._file.series, key=lambda s: s.levels[0].size)
+        sizes_of_series = [series.levels[0].size for series in self._file.series]
+        chosen = sizes_of_series.index(max(sizes_of_series))
+        series = self._file.series[chosen]
         self._planes = [_planes(level) for level in series.levels]
         sizes = [(planes[0].imagewidth, planes[0].imagelength) for planes in self._planes]
         width, height = sizes[0]
@@ -55,21 +72,28 @@ class TiffReader:
             (w, h, whole_downsample(width, height, w, h, (width / w + height / h) / 2))
             for w, h in sizes
         )
-        self.claimed_mpp = self._ome_mpp() or _tag_mpp(self._planes[0][0])
+        first = self._planes[0][0]
+        self.orientation = orientation_of(first)
+        self.icc_profile: bytes | None = first.tags.valueof(34675)
+        self.claimed_mpp = self._ome_mpp(chosen) or _tag_mpp(first)
+
+    @property
+    def in_strips(self) -> bool:
+        """Whether level 0 is stored in rows over the whole width."""
+        return not self._planes[0][0].is_tiled
 
     def read_level(self, level: int, x_px: int, y_px: int, width: int, height: int) -> RgbImage:
         """Pixels of a level; white outside the slide."""
         channels = [
             self._read_plane(page, x_px, y_px, width, height) for page in self._planes[level]
         ]
-        pixels = np.concatenate(channels, axis=2)
+        pixels = channels[0] if len(channels) == 1 else np.concatenate(channels, axis=2)
+        page = self._planes[level][0]
         if pixels.shape[2] == 1:
             return np.repeat(pixels, 3, axis=2)
         if pixels.shape[2] == 4:
-            from PIL import Image
-
-            return on_white(Image.fromarray(pixels))
-        return pixels[..., :3]
+            return _opaque(pixels, page.extrasamples)
+        return pixels
 
     def _read_plane(
         self, page: Any, x_px: int, y_px: int, width: int, height: int
@@ -82,6 +106,9 @@ class TiffReader:
         bottom = min(page.imagelength, y_px + height)
         if left >= right or top >= bottom:
             return out
+        if _is_raw_strips(page):
+            self._read_raw_strips(page, out, x_px, y_px)
+            return _dark_is_zero(out, page, x_px, y_px)
         segment_width, segment_height = _segment_size(page)
         across = math.ceil(page.imagewidth / segment_width)
         down = math.ceil(page.imagelength / segment_height)
@@ -100,27 +127,83 @@ class TiffReader:
                     out[ys - y_px : y1 - y_px, xs - x_px : x1 - x_px, target] = segment[
                         ys - y0 : y1 - y0, xs - x0 : x1 - x0
                     ]
-        return out
+        return _dark_is_zero(out, page, x_px, y_px)
+
+    def _read_raw_strips(self, page: Any, out: npt.NDArray[np.uint8], x_px: int, y_px: int) -> None:
+        """Fill `out` from strips without compression: only the rows that are wanted, by pieces."""
+        left, right = max(0, x_px), min(page.imagewidth, x_px + out.shape[1])
+        top, bottom = max(0, y_px), min(page.imagelength, y_px + out.shape[0])
+        planes = page.samplesperpixel if page.planarconfig == 2 else 1
+        samples = page.samplesperpixel // planes
+        row_bytes = page.imagewidth * samples
+        strip_rows = _segment_size(page)[1]
+        strips = math.ceil(page.imagelength / strip_rows)
+        piece_rows = max(1, RAW_PIECE_BYTES // row_bytes)
+        for plane in range(planes):
+            target = slice(plane, plane + 1) if planes > 1 else slice(None)
+            y0 = top
+            while y0 < bottom:
+                strip = y0 // strip_rows
+                y1 = min(bottom, (strip + 1) * strip_rows, y0 + piece_rows)
+                skipped = (y0 - strip * strip_rows) * row_bytes
+                wanted = (y1 - y0) * row_bytes
+                index = plane * strips + strip
+                if page.databytecounts[index]:
+                    if skipped + wanted > page.databytecounts[index]:
+                        raise _truncated()
+                    data = self._bytes(page.dataoffsets[index] + skipped, wanted)
+                    rows = np.frombuffer(data, np.uint8).reshape(y1 - y0, -1, samples)
+                    out[y0 - y_px : y1 - y_px, left - x_px : right - x_px, target] = rows[
+                        :, left:right
+                    ]
+                y0 = y1
 
     def _segment(self, page: Any, index: int) -> npt.NDArray[np.uint8] | None:
+        key = (page.offset, index)
+        with self._lock:
+            if key in self._strips:
+                return self._strips[key]
         count = page.databytecounts[index]
         if count == 0:
             return None
+        data = self._bytes(page.dataoffsets[index], count)
+        decoded = page.decode(data, index, jpegtables=page.jpegtables)[0]
+        if decoded is None:
+            return None
+        segment: npt.NDArray[np.uint8] = np.asarray(decoded)[0]
+        if not page.is_tiled:  # neighbours across the slide want the same strip
+            with self._lock:
+                self._strips[key] = segment
+                while len(self._strips) > (page.samplesperpixel if page.planarconfig == 2 else 1):
+                    self._strips.popitem(last=False)
+        return segment
+
+    def _bytes(self, offset: int, count: int) -> bytes:
         with self._lock:
             handle = self._file.filehandle
-            handle.seek(page.dataoffsets[index])
-            data = handle.read(count)
+            handle.seek(offset)
+            data: bytes = handle.read(count)
         if len(data) < count:
-            raise UnreadableError("the file is truncated", "copy or export the file again")
-        decoded = page.decode(data, index, jpegtables=page.jpegtables)[0]
-        return None if decoded is None else np.asarray(decoded)[0]
+            raise _truncated()
+        return data
 
-    def _ome_mpp(self) -> tuple[float, float] | None:
+    def _ome_mpp(self, series_index: int) -> tuple[float, float] | None:
         if not self._file.is_ome or not self._file.ome_metadata:
             return None
         described = tifffile.xml2dict(self._file.ome_metadata)
-        image = described.get("OME", {}).get("Image", {})
-        pixels = (image[0] if isinstance(image, list) else image).get("Pixels", {})
+        found = described.get("OME", {}).get("Image", [])
+        images = [
+            image.get("Pixels", {}) for image in (found if isinstance(found, list) else [found])
+        ]
+        size = self.levels[0][:2]
+        fitting = [
+            (index != series_index, index)
+            for index, pixels in enumerate(images)
+            if (pixels.get("SizeX"), pixels.get("SizeY")) == size
+        ]
+        if not fitting:
+            return None
+        pixels = images[min(fitting)[1]]
         sizes = [
             float(pixels[f"PhysicalSize{axis}"])
             * UM_PER_UNIT.get(str(pixels.get(f"PhysicalSize{axis}Unit", "µm")), math.nan)
@@ -130,51 +213,12 @@ class TiffReader:
         return (sizes[0], sizes[1]) if len(sizes) == 2 else None
 
 
-def unreachable_bytes(path: Path) -> int:
-    """How many bytes the TIFF's directories point to beyond the end of the file.
-
-    Zero for a whole file; also for a file that is no TIFF, which others judge.
-    """
-    size = path.stat().st_size
-    try:
-        with tifffile.TiffFile(path) as file:
-            ends = [
-                max(
-                    offset + count
-                    for offset, count in zip(p.dataoffsets, p.databytecounts, strict=False)
-                )
-                for p in _all_pages(file)
-                if p.dataoffsets and p.databytecounts
-            ]
-    except (tifffile.TiffFileError, ValueError, OSError, KeyError, IndexError):
-        return 0
-    return max([0, *(end - size for end in ends)])
-
-
-def is_ome(path: Path) -> bool:
-    """Whether the file is an OME-TIFF, whose pyramid and pixel size OpenSlide does not know."""
-    try:
-        with tifffile.TiffFile(path) as file:
-            return bool(file.is_ome)
-    except (tifffile.TiffFileError, ValueError, OSError, KeyError, IndexError):
-        return False
-
-
-def _all_pages(file: Any) -> list[Any]:
-    pages = [page for page in file.pages if isinstance(page, tifffile.TiffPage)]
-    for page in list(pages):
-        if page.subifds:
-            pages += [sub for sub in page.pages or () if isinstance(sub, tifffile.TiffPage)]
-    return pages
-
-
 def _planes(series: Any) -> Sequence[Any]:
     """Pages of one level: one of RGB or grey, or three of one colour each."""
     pages = [page.aspage() if hasattr(page, "aspage") else page for page in series.pages if page]
     axes = "".join(a for a, n in zip(series.axes, series.shape, strict=True) if n > 1 or a in "YX")
     first = pages[0]
-    if first.dtype != np.uint8:
-        raise UnreadableError(f"pixels of type {first.dtype}, not 8-bit", "convert it to 8-bit RGB")
+    check_bits(first)
     if axes == "CYX" and len(pages) == 3 and first.samplesperpixel == 1:
         chosen = pages
     elif axes in {"YX", "YXS", "SYX", "CYX"} and len(pages) == 1:
@@ -184,8 +228,10 @@ def _planes(series: Any) -> Sequence[Any]:
             f"{len(pages)} planes with the axes {series.axes}, not one RGB image",
             "export one 8-bit RGB plane",
         )
-    if first.photometric in {3, 4} or first.samplesperpixel not in {1, 3, 4}:
+    if not _has_known_colours(first):
         raise UnreadableError("pixels that are not RGB or grey", "convert it to 8-bit RGB")
+    if _is_raw_strips(first):
+        return chosen
     segment_width, segment_height = _segment_size(first)
     if segment_width * segment_height > SEGMENT_LIMIT_PX:
         raise UnreadableError(
@@ -193,6 +239,46 @@ def _planes(series: Any) -> Sequence[Any]:
             "convert to a tiled pyramid (pyramidal TIFF)",
         )
     return chosen
+
+
+def _has_known_colours(page: Any) -> bool:
+    if page.samplesperpixel == 1:
+        return page.photometric in {WHITE_IS_ZERO, BLACK_IS_ZERO}
+    if page.photometric == YCBCR:  # decoded to RGB by the JPEG library only
+        return page.samplesperpixel == 3 and page.compression in JPEG_COMPRESSIONS
+    return page.samplesperpixel in {3, 4} and page.photometric == RGB
+
+
+def _is_raw_strips(page: Any) -> bool:
+    return not page.is_tiled and page.compression == 1 and page.predictor == 1
+
+
+def _dark_is_zero(
+    pixels: npt.NDArray[np.uint8], page: Any, x_px: int, y_px: int
+) -> npt.NDArray[np.uint8]:
+    """Turn grey that is stored as white-is-zero around, inside the slide (outside is white)."""
+    if page.photometric == WHITE_IS_ZERO:
+        inside = (
+            slice(max(0, -y_px), max(0, page.imagelength - y_px)),
+            slice(max(0, -x_px), max(0, page.imagewidth - x_px)),
+        )
+        pixels[inside] = 255 - pixels[inside]
+    return pixels
+
+
+def _opaque(pixels: npt.NDArray[np.uint8], extrasamples: Sequence[int]) -> RgbImage:
+    """Lay (H, W, 4) pixels on white, as far as their fourth sample is an alpha."""
+    kind = extrasamples[0] if extrasamples else None
+    if kind == STRAIGHT:
+        return on_white(Image.fromarray(pixels))
+    if kind == PREMULTIPLIED:
+        veil = 255 - pixels[..., 3:].astype(np.uint16)
+        return np.minimum(pixels[..., :3] + veil, 255).astype(np.uint8)
+    return np.ascontiguousarray(pixels[..., :3])
+
+
+def _truncated() -> UnreadableError:
+    return UnreadableError("the file is truncated", "copy or export the file again")
 
 
 def _segment_size(page: Any) -> tuple[int, int]:
