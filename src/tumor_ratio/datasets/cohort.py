@@ -14,7 +14,7 @@ from tumor_ratio.datasets.atomic import write_json
 from tumor_ratio.datasets.errors import NotMadeYetError
 from tumor_ratio.datasets.project_root import below_root, from_root, project_root
 
-PATH_KEYS = ("path", "truth_dir")
+PATH_KEYS = ("path", "source_path", "truth_dir")
 
 
 class CohortDataset(AbstractDataset[Cohort, Cohort]):

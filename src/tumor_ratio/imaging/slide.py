@@ -22,6 +22,7 @@ from tumor_ratio.imaging.readers import (
     open_reader,
 )
 from tumor_ratio.imaging.slide_checks import MIN_SIDE_PX, believable_mpp, choose_reader, probe
+from tumor_ratio.imaging.tiled_copy import needs_tiled_copy, tiled_copy
 
 BLOCK_PX = 16_000_000
 """Most pixels taken from a file in one piece."""
@@ -49,6 +50,7 @@ class Slide:
     reader : the library that reads it: "openslide", "tifffile" or "pillow".
     icc_profile : name of the colour profile that the file embeds, None where it has none. Pixels
         are as stored: the profile is not applied.
+    source_path : the user's file where `path` is a tiled copy of it.
     """
 
     slide_id: str
@@ -59,6 +61,7 @@ class Slide:
     levels: tuple[Level, ...]
     reader: str
     icc_profile: str | None = None
+    source_path: Path | None = None
 
     @property
     def width_um(self) -> float:
@@ -142,11 +145,13 @@ class Slide:
             "reader": self.reader,
             "icc_profile": self.icc_profile,
             "icc_profile_applied": False,
+            "source_path": None if self.source_path is None else str(self.source_path),
         }
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Slide:
         """Rebuild what `to_record` described; the file is not touched."""
+        source_path = record.get("source_path")
         return cls(
             slide_id=str(record["slide_id"]),
             path=Path(record["path"]),
@@ -156,6 +161,7 @@ class Slide:
             levels=tuple((int(w), int(h), float(d)) for w, h, d in record["levels"]),
             reader=str(record["reader"]),
             icc_profile=record.get("icc_profile"),
+            source_path=None if source_path is None else Path(source_path),
         )
 
     def _level_for(self, scale: float) -> int:
@@ -220,6 +226,7 @@ def open_slide(
     *,
     slide_id: str,
     mpp: float | None = None,
+    pyramids: Path | str | None = None,
 ) -> Slide:
     """Open a slide file and check that it can be used.
 
@@ -228,6 +235,8 @@ def open_slide(
     path : an image that OpenSlide, tifffile or Pillow (small PNG and JPEG) reads.
     slide_id : the slide's name, for errors.
     mpp : micrometres per pixel; given, it wins over the file's own.
+    pyramids : folder for tiled copies of large TIFFs in strips, see `tiled_copy`; None reads
+        them as they are.
 
     Raises
     ------
@@ -247,6 +256,10 @@ def open_slide(
         probe(reader, path)
         believed_mpp = believable_mpp(reader.claimed_mpp, mpp)
         icc_profile = profile_name(reader.icc_profile)
+        source_path = None
+        if pyramids is not None and needs_tiled_copy(path, reader):
+            source_path, path = path, tiled_copy(path, Path(pyramids))
+            reader = choose_reader(path)
     except (UnreadableError, OSError) as error:
         message = error.message if isinstance(error, UnreadableError) else one_line(error)
         remedy = error.remedy if isinstance(error, UnreadableError) else "check the file"
@@ -260,6 +273,7 @@ def open_slide(
         reader.levels,
         reader.name,
         icc_profile,
+        source_path,
     )
 
 
