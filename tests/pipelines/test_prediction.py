@@ -90,7 +90,7 @@ def make_model(
 
 def run(params: PredictionParams, model: ModelRef) -> tuple[pd.DataFrame, pd.DataFrame]:
     plan = nodes.plan_new_slides(params)
-    new_slides = {name: Part(task()) for name, task in nodes.open_new_slides(plan).items()}
+    new_slides = {name: Part(task()) for name, task in nodes.open_new_slides(plan, params).items()}
     tasks = nodes.predict_slides(new_slides, model, params)
     done = {name: Part(pickle.loads(pickle.dumps(task))()) for name, task in tasks.items()}
     return nodes.gather_ratios(done, new_slides, model, params)
@@ -124,7 +124,7 @@ def test_every_bad_row_of_a_manifest_is_named(tmp_path):
 def test_a_row_without_h_and_e_costs_that_slide_only(tmp_path):
     planned = PlannedPair("x", "x", None, tmp_path / "ihc.png", None, 0.5)
     with pytest.raises(SlideError, match="slide x: has no H&E slide"):
-        nodes.open_new_slides((planned,))["x"]()
+        nodes.open_new_slides((planned,), PredictionParams())["x"]()
 
 
 # --- which regions

@@ -32,6 +32,8 @@ class ManifestParams(Params):
 
     path: str = "data/manifest.csv"
     """A CSV; relative paths inside it start from its own folder."""
+    allowed_root: str = ""
+    """Folder that the slides must lie in, links followed; empty allows any place."""
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,9 @@ def prepare_slides(plan: CohortPlan, params: CohortParams) -> SlideTasks:
             for slide in map(PhantomSlide.from_record, plan["pairs"])
         }
     return {
-        pair.slide_id: partial(open_planned_pair, pair)
+        pair.slide_id: partial(
+            open_planned_pair, pair, params.pyramids, params.manifest.allowed_root
+        )
         for pair in map(PlannedPair.from_record, plan["pairs"])
     }
 

@@ -31,5 +31,7 @@ class CohortParams(Params):
     """Synthetic pairs with known truth, or the user's own slides."""
     folder: str = "data/01_raw/phantoms"
     """Where phantoms are rendered."""
+    pyramids: str = "data/01_raw/pyramids"
+    """Where tiled copies of large TIFFs in strips are kept; empty reads such files as they are."""
     phantom: PhantomParams = PhantomParams.model_validate({})
     manifest: ManifestParams = ManifestParams()

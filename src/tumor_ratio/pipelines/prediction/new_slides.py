@@ -51,14 +51,20 @@ def planned_slides(params: PredictionParams) -> tuple[PlannedPair, ...]:
     )
 
 
-@step(version=1)
-def open_new_slide(planned: PlannedPair) -> dict[str, Any]:
+@step(version=2)
+def open_new_slide(
+    planned: PlannedPair, pyramids: str = "", allowed_root: str = ""
+) -> dict[str, Any]:
     """Open a slide's H&E and check that it can be used.
+
+    Parameters
+    ----------
+    planned, pyramids, allowed_root : as for `open_planned_pair`.
 
     Returns
     -------
     dict
-        `SlidePair.to_record()`, without the IHC slide.
+        What `open_planned_pair` gives, without the IHC slide.
 
     Raises
     ------
@@ -78,5 +84,7 @@ def open_new_slide(planned: PlannedPair) -> dict[str, Any]:
             he_mpp=planned.he_mpp,
             ihc_mpp=None,
             meta=planned.meta,
-        )
+        ),
+        pyramids,
+        allowed_root,
     )

@@ -28,9 +28,12 @@ def plan_new_slides(params: PredictionParams) -> tuple[PlannedPair, ...]:
     return planned_slides(params)
 
 
-def open_new_slides(plan: tuple[PlannedPair, ...]) -> SlideTasks:
+def open_new_slides(plan: tuple[PlannedPair, ...], params: PredictionParams) -> SlideTasks:
     """Open each slide's H&E, one task a slide."""
-    return {planned.slide_id: partial(open_new_slide, planned) for planned in plan}
+    return {
+        planned.slide_id: partial(open_new_slide, planned, params.pyramids, params.allowed_root)
+        for planned in plan
+    }
 
 
 def predict_slides(new_slides: Parts, model: ModelRef, params: PredictionParams) -> SlideTasks:

@@ -16,6 +16,10 @@ class PredictionParams(Params):
     """A CSV of slides, as for the cohort; only their H&E is read. This, or `slide`."""
     slide: str = ""
     """One slide's file."""
+    allowed_root: str = ""
+    """Folder that the slides must lie in, links followed; empty allows any place."""
+    pyramids: str = "data/01_raw/pyramids"
+    """Where tiled copies of large TIFFs in strips are kept; empty reads such files as they are."""
     mpp: float | None = Field(default=None, ge=MIN_MPP, le=MAX_MPP)
     """Micrometres per pixel of `slide`, where its file does not say."""
     species: str = ""

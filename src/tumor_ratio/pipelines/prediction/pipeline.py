@@ -12,7 +12,12 @@ def create_pipeline(**_: object) -> Pipeline:
     return Pipeline(
         [
             Node(nodes.plan_new_slides, "params:prediction", "new_plan", name="plan_new_slides"),
-            Node(nodes.open_new_slides, "new_plan", "new_slides", name="open_new_slides"),
+            Node(
+                nodes.open_new_slides,
+                ["new_plan", "params:prediction"],
+                "new_slides",
+                name="open_new_slides",
+            ),
             Node(
                 nodes.predict_slides,
                 ["new_slides", "prediction_model", "params:prediction"],
