@@ -107,6 +107,19 @@ def test_a_jpeg_bomb(tmp_path) -> None:
     assert "over 100 million pixels" in refusal(path)
 
 
+@pytest.mark.parametrize("name", ["a.tif", "a.ome.tif"])
+@pytest.mark.parametrize("layout", [{"tile": (64, 64)}, {"rowsperstrip": 64}])
+def test_a_jpeg_bomb_inside_a_tiff(tmp_path, rng, name: str, layout) -> None:
+    path = tmp_path / name
+    rgb = rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    tifffile.imwrite(path, rgb, photometric="rgb", compression="jpeg", **layout)
+    data = bytearray(path.read_bytes())
+    start_of_frame = data.index(b"\xff\xc0")
+    data[start_of_frame + 5 : start_of_frame + 9] = struct.pack(">HH", 65_000, 65_000)
+    path.write_bytes(data)
+    assert "a piece declares far more pixels" in refusal(path)
+
+
 @pytest.mark.parametrize("dtype", ["uint16", "int16", "uint32", "float32", "int8", "bool"])
 @pytest.mark.parametrize("layout", [{"tile": (32, 32)}, {"rowsperstrip": 16}])
 def test_tiffs_of_other_than_8_bits(tmp_path, dtype: str, layout) -> None:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import tifffile
 from PIL import Image
 
+from tumor_ratio.imaging.jpeg_header import declared_px
 from tumor_ratio.imaging.readers import (
     Level,
     RgbImage,
@@ -32,6 +33,8 @@ UM_PER_UNIT = {
 UM_PER_RESOLUTION_UNIT = {2: 25400.0, 3: 1e4}  # TIFF 6.0: 2 is the inch, 3 the centimetre
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, YCBCR = 0, 1, 2, 6
 JPEG_COMPRESSIONS = (6, 7)
+JPEG_MARGIN = 4
+"""A JPEG piece may be this many times its tile or strip: the last ones often are whole."""
 PREMULTIPLIED, STRAIGHT = 1, 2
 """Kinds of a fourth sample that are an alpha; another fourth sample says nothing of colour."""
 
@@ -167,6 +170,13 @@ class TiffReader:
         if count == 0:
             return None
         data = self._bytes(page.dataoffsets[index], count)
+        if page.compression in JPEG_COMPRESSIONS:
+            width, height = _segment_size(page)
+            if declared_px(data) > JPEG_MARGIN * width * height:
+                raise UnreadableError(
+                    "a piece declares far more pixels than the image has room for",
+                    "copy or export the file again",
+                )
         decoded = page.decode(data, index, jpegtables=page.jpegtables)[0]
         if decoded is None:
             return None
