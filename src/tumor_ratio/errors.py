@@ -61,5 +61,9 @@ class ManifestError(ConfigurationError):
         self.problems = tuple(problems)
 
 
+class DownloadError(TumorRatioError):
+    """A file or a listing cannot be had from its server, or not be kept on this disk."""
+
+
 class ModelUnavailableError(TumorRatioError):
     """A model or its pretrained weights cannot be had; the remedy names the setting."""

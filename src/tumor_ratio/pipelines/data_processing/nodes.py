@@ -10,12 +10,14 @@ import pandas as pd
 from matplotlib.figure import Figure  # at run time: Kedro reads the node's annotations
 
 from tumor_ratio.cohort.contact_sheet import ContactSheetParams, contact_sheet
+from tumor_ratio.cohort.fetching import fetch_pair
 from tumor_ratio.cohort.manifest import PlannedPair, read_manifest
 from tumor_ratio.cohort.opening import open_planned_pair
 from tumor_ratio.cohort.pair import Cohort, SlidePair
 from tumor_ratio.cohort.selection import TileSelectionParams, select_tile_pairs
 from tumor_ratio.cohort.tile_scores import TileScoreParams, score_pair_tiles
 from tumor_ratio.cohort.tiles import PatchParams, TileParams, patches_of_pair, tiles_of_pair
+from tumor_ratio.cohort.zenodo_pairs import PlannedDownload, plan_downloads
 from tumor_ratio.errors import ConfigurationError
 from tumor_ratio.imaging.regions import regions_of, regions_table
 from tumor_ratio.phantom.plan import PhantomSlide, plan_phantom
@@ -35,21 +37,28 @@ class Loadable(Protocol):
 
 
 def plan_cohort(params: CohortParams) -> CohortPlan:
-    """List the slide pairs; a manifest is checked whole here."""
-    planned: tuple[PhantomSlide, ...] | tuple[PlannedPair, ...]
+    """List the slide pairs; a manifest is checked whole here, a record is listed."""
+    planned: tuple[PhantomSlide, ...] | tuple[PlannedPair, ...] | tuple[PlannedDownload, ...]
     if params.source == "phantom":
         planned = plan_phantom(params.phantom)
+    elif params.source == "zenodo":
+        planned = plan_downloads(params.zenodo)
     else:
         planned = read_manifest(params.manifest.path)
     return {"source": params.source, "pairs": [pair.to_record() for pair in planned]}
 
 
 def prepare_slides(plan: CohortPlan, params: CohortParams) -> SlideTasks:
-    """Render or open each pair, one task a slide."""
+    """Render, download or open each pair, one task a slide."""
     if plan["source"] == "phantom":
         return {
             slide.slide_id: partial(render_phantom_pair, slide, params.folder)
             for slide in map(PhantomSlide.from_record, plan["pairs"])
+        }
+    if plan["source"] == "zenodo":
+        return {
+            pair.slide_id: partial(fetch_pair, pair, params.zenodo.download)
+            for pair in map(PlannedDownload.from_record, plan["pairs"])
         }
     return {
         pair.slide_id: partial(

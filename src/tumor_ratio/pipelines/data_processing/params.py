@@ -9,6 +9,7 @@ from tumor_ratio.cohort.manifest import ManifestParams
 from tumor_ratio.cohort.selection import TileSelectionParams
 from tumor_ratio.cohort.tile_scores import TileScoreParams
 from tumor_ratio.cohort.tiles import PatchParams, TileParams
+from tumor_ratio.cohort.zenodo import ZenodoParams
 from tumor_ratio.params import Params
 from tumor_ratio.phantom.params import PhantomParams
 
@@ -21,17 +22,19 @@ __all__ = [
     "TileParams",
     "TileScoreParams",
     "TileSelectionParams",
+    "ZenodoParams",
 ]
 
 
 class CohortParams(Params):
     """Where the slide pairs come from."""
 
-    source: Literal["phantom", "manifest"] = "phantom"
-    """Synthetic pairs with known truth, or the user's own slides."""
+    source: Literal["phantom", "manifest", "zenodo"] = "phantom"
+    """Synthetic pairs with known truth, the user's own slides, or a Zenodo record's."""
     folder: str = "data/01_raw/phantoms"
     """Where phantoms are rendered."""
     pyramids: str = "data/01_raw/pyramids"
     """Where tiled copies of large TIFFs in strips are kept; empty reads such files as they are."""
     phantom: PhantomParams = PhantomParams.model_validate({})
     manifest: ManifestParams = ManifestParams()
+    zenodo: ZenodoParams = ZenodoParams.model_validate({})
