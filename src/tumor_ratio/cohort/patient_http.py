@@ -150,6 +150,7 @@ def reply_to(
             timeout=(min(30.0, params.timeout_s), params.timeout_s),
         ),
         url,
+        "no connection",
     )
     try:
         _judge(reply, url)
@@ -166,7 +167,8 @@ def pieces_of(reply: requests.Response) -> Iterator[bytes]:
     TryAgainError
         If the connection drops.
     """
-    while piece := _calling(lambda: reply.raw.read1(PIECE_BYTES, decode_content=False), reply.url):
+    read, dropped = reply.raw.read1, "the connection dropped"
+    while piece := _calling(lambda: read(PIECE_BYTES, decode_content=False), reply.url, dropped):
         yield piece
 
 
@@ -176,7 +178,7 @@ def shown(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
-def _calling(call: Callable[[], T], url: str) -> T:
+def _calling(call: Callable[[], T], url: str, trouble: str) -> T:
     """Call the network; what may pass becomes a `TryAgainError` without the address's query."""
     try:
         return call()
@@ -185,7 +187,7 @@ def _calling(call: Callable[[], T], url: str) -> T:
             f"{shown(url)} leads to no http or https address", "correct cohort.zenodo.base_url"
         ) from error
     except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-        raise TryAgainError(f"no connection, or it dropped ({type(error).__name__})") from error
+        raise TryAgainError(f"{trouble} ({type(error).__name__})") from error
 
 
 def _require_web_address(url: str) -> None:

@@ -104,7 +104,7 @@ def plan_downloads(params: ZenodoParams) -> tuple[PlannedDownload, ...]:
     leftovers = (*pairing.leftovers, *listing.refused)
     if leftovers:
         logger.warning(
-            "record %d: %d entries are left out:\n%s",
+            "record %d: left out (%d):\n%s",
             *(params.record_id, len(leftovers), _lines(leftovers)),
         )
     if not pairing.pairs:
