@@ -52,6 +52,6 @@ bench: install-dev  ## measure speed as ratios, ours against the straightforward
 
 clean:  ## remove the environment, results and caches; slides of your own stay
 	rm -rf $(VENV) build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
-	find data -mindepth 2 -maxdepth 2 ! -name .gitkeep ! -path 'data/01_raw/*' -exec rm -rf {} +
+	find data -mindepth 2 -maxdepth 2 ! -name .gitkeep ! -path 'data/01_raw/*' ! -path data/zenodo/01_raw -exec rm -rf {} +
 	rm -rf data/mlflow data/test data/01_raw/phantoms data/01_raw/pyramids data/01_raw/slides data/01_raw/new_slides data/01_raw/cohort*.json
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.zenodo_server import Repository, answers, drops_after, running, sends
+from tests.zenodo_server import Handler, Repository, answers, drops_after, running, sends
 from tumor_ratio.cohort import downloads, one_writer, patient_http
 from tumor_ratio.cohort.downloads import fetch_file
 from tumor_ratio.cohort.patient_http import DownloadParams
@@ -81,6 +81,37 @@ def test_a_server_that_ignores_range_means_starting_over(server, remote, tmp_pat
     fetch_file(remote, tmp_path, QUICK)
     assert whole(tmp_path)
     assert server.served[NAME] == 300_000 + len(DATA)
+
+
+def test_a_server_that_cannot_resume_at_all_means_starting_over(server, remote, tmp_path):
+    server.fail(NAME, drops_after(1000), answers(416))
+    fetch_file(remote, tmp_path, QUICK)
+    assert whole(tmp_path)
+    assert server.asked_for(NAME) == ["", "bytes=1000-", ""]
+
+
+@pytest.mark.parametrize("n_bytes", [0, 120_000])
+def test_a_body_without_a_length_is_continued_too(server, remote, tmp_path, n_bytes):
+    def unsized(handler: Handler, data: bytes) -> bool:
+        handler.send_response(200)
+        handler.end_headers()
+        handler.wfile.write(data[:n_bytes])
+        return True
+
+    server.fail(NAME, unsized)
+    fetch_file(remote, tmp_path, QUICK)
+    assert whole(tmp_path)
+    assert server.asked_for(NAME) == ["", f"bytes={n_bytes}-" if n_bytes else ""]
+
+
+def test_another_part_than_asked_for_is_not_appended(server, remote, tmp_path):
+    def shifted(handler: Handler, data: bytes) -> bool:
+        handler.send_part(NAME, data, 500)
+        return True
+
+    server.fail(NAME, drops_after(1000), shifted)
+    fetch_file(remote, tmp_path, QUICK)
+    assert whole(tmp_path)
 
 
 def test_a_server_that_never_gets_further_is_given_up(server, remote, tmp_path):

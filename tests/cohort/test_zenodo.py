@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 from collections import namedtuple
 from pathlib import Path
@@ -233,3 +235,15 @@ def test_unknown_facts_and_parameters_are_refused():
         ZenodoParams(about={"animal": "mouse"})
     with pytest.raises(ValueError, match="unknown parameter 'slide'"):
         ZenodoParams.model_validate({"slide": "01"})
+
+
+def test_a_full_disk_at_the_listing_leaves_no_half_listing(params, monkeypatch):
+    def no_space(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", no_space)
+        with pytest.raises(DownloadError, match=r"7.listing.json: no space left in .*; free some"):
+            list_record(params)
+    assert not (Path(params.folder) / "7.listing.json").exists()
+    assert len(list_record(params).files) == len(NAMES)

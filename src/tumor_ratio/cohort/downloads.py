@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import threading
 from io import FileIO
 from pathlib import Path
 
@@ -35,6 +36,13 @@ CHANCES = 2
 """A file that arrives whole and wrong is fetched once more."""
 GAIN = 0.01
 """Share of a file by which a try must bring it further to count as a gain."""
+
+
+class _Bar(tqdm):
+    """A progress bar without tqdm's lock between processes, which a killed worker would leave."""
+
+
+_Bar.set_lock(threading.RLock())
 
 
 class _WrongFileError(Exception):
@@ -115,7 +123,7 @@ def _continue(remote: RemoteFile, part: Path, params: DownloadParams, title: str
     patience = Patience(params, remote.name)
     farthest = _size(part)
     # `disable=None`: no bar where the output is a file; the step's own progress is the line above.
-    with tqdm(
+    with _Bar(
         total=remote.size,
         desc=title,
         unit="B",
@@ -134,7 +142,7 @@ def _continue(remote: RemoteFile, part: Path, params: DownloadParams, title: str
                 patience.bear(trouble)
 
 
-def _receive(remote: RemoteFile, part: Path, params: DownloadParams, bar: tqdm) -> None:
+def _receive(remote: RemoteFile, part: Path, params: DownloadParams, bar: _Bar) -> None:
     """Send one request for what is missing, and append what comes."""
     start = _size(part)
     headers = {"Range": f"bytes={start}-"} if start else {}
@@ -190,7 +198,7 @@ def _write(file: FileIO, piece: bytes) -> None:
         left = left[file.write(left) :]
 
 
-def _show(bar: tqdm, done: int) -> None:
+def _show(bar: _Bar, done: int) -> None:
     bar.update(done - bar.n)
 
 

@@ -157,7 +157,7 @@ class Cohort:
     Parameters
     ----------
     pairs : each with its own `slide_id`.
-    source : where they came from, e.g. "phantom" or "manifest".
+    source : where they came from, "phantom", "manifest" or "zenodo".
     """
 
     pairs: tuple[SlidePair, ...]
