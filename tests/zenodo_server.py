@@ -126,8 +126,9 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("ETag", etag_of(data))
         self.end_headers()
         body = data[start:stop]
-        self.wfile.write(body)
+        # Counted first: a client that has the last byte may look before this thread goes on.
         self.repository.served[name] = self.repository.served.get(name, 0) + len(body)
+        self.wfile.write(body)
 
 
 def etag_of(data: bytes) -> str:
