@@ -5,13 +5,13 @@ import sys
 import pytest
 
 from tumor_ratio.datasets.atomic import (
-    is_running,
     remove_unfinished,
     temporary_name,
     write_json,
     write_text,
     written_whole,
 )
+from tumor_ratio.processes import is_running
 
 
 def test_a_file_appears_whole_or_stays_as_it_was(tmp_path):

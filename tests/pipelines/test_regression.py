@@ -24,7 +24,7 @@ from tumor_ratio.pipelines.regression.sampling import (
     parts_of_patches,
     sample_patches,
 )
-from tumor_ratio.pipelines.regression.training_step import CHECKPOINTS
+from tumor_ratio.pipelines.regression.training_step import CHECKPOINTS, patch_parts
 from tumor_ratio.reporting.stamps import SYNTHETIC_TRAINING
 from tumor_ratio.schemas import (
     Folds,
@@ -169,6 +169,25 @@ def test_a_patchs_parts_have_the_ratios_of_their_own_nuclei():
     assert by_place["weight"].to_dict() == {(0, 0): 6, (0, 1): 6, (1, 0): 6, (1, 1): 0}
     with pytest.raises(ConfigurationError, match="cannot be cut into 3 x 3 parts"):
         parts_of_patches(patches, nuclei_at(places), 0.5, 3)
+
+
+def test_parts_come_to_their_own_patch_row_and_column():
+    rows = pd.DataFrame({"region_id": ["b", "a", "c"]})
+    parts = pd.DataFrame(
+        {
+            "region_id": ["a"] * 4 + ["b"] * 4 + ["elsewhere"] * 4,
+            "row": [0, 0, 1, 1] * 3,
+            "column": [0, 1, 0, 1] * 3,
+            "tumor_ratio": np.arange(12) / 12,
+            "weight": np.arange(12) + 1.0,
+        }
+    )
+    found = patch_parts(rows, parts)
+    expected = [[[4, 5], [6, 7]], [[0, 1], [2, 3]]]
+    np.testing.assert_allclose(found.ratios[:2] * 12, expected, rtol=1e-6)
+    np.testing.assert_array_equal(found.weights[:2], np.array(expected) + 1)
+    assert not found.weights[2].any()
+    assert patch_parts(rows, TrainingParts.empty()) is None
 
 
 def test_only_training_patches_have_parts_and_only_labels_a_nucleus(cohort):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import time
 import zlib
 from collections.abc import Iterator
@@ -10,11 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tumor_ratio.errors import DownloadError
-
-try:
-    import fcntl
-except ImportError:  # not on Windows: there the caller goes on without a lock
-    fcntl = None  # type: ignore[assignment]
 
 LOCK_FILE = ".lock"
 WAIT_S = 20.0
@@ -36,9 +32,6 @@ def only_writer(folder: Path, name: str, wait_s: float = WAIT_S) -> Iterator[Non
     DownloadError
         If another process is still at it after that time.
     """
-    if fcntl is None:
-        yield
-        return
     deadline_s = time.monotonic() + wait_s
     with (folder / LOCK_FILE).open("a+b") as handle:
         while not _locked(handle.fileno(), zlib.crc32(name.encode())):

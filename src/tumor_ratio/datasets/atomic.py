@@ -10,6 +10,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from tumor_ratio.processes import is_running
+
 PREFIX = ".writing-"
 """Names of unfinished files and folders start so; no dataset ever reads one."""
 
@@ -58,19 +60,6 @@ def remove_unfinished(folder: Path) -> None:
         pid = path.name[len(PREFIX) :].split("-", 1)[0]
         if not (pid.isdigit() and is_running(int(pid))):
             _remove(path)
-
-
-def is_running(pid: int) -> bool:
-    """Whether a process of this number runs on this machine; True where one cannot tell."""
-    if os.name == "nt":
-        return True  # signal 0 would interrupt the process there
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True  # somebody else's process
-    return True
 
 
 def _remove(path: Path) -> None:

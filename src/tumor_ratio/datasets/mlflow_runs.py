@@ -21,8 +21,8 @@ from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from tumor_ratio.datasets.atomic import is_running
 from tumor_ratio.datasets.tracking import Epoch
+from tumor_ratio.processes import is_running
 
 logger = logging.getLogger(__name__)
 

@@ -21,6 +21,7 @@ import tifffile
 from tumor_ratio.imaging.readers import Reader, RgbImage, UnreadableError, one_line
 from tumor_ratio.imaging.tiff_checks import DAMAGED
 from tumor_ratio.imaging.tiff_reader import TiffReader
+from tumor_ratio.processes import is_running
 
 STRIPPED_LIMIT_PX = 64_000_000
 """Slides in strips with fewer pixels are read as they are."""
@@ -106,18 +107,8 @@ def _remove_abandoned(folder: Path) -> None:
     """Remove what killed processes left half written."""
     for left in folder.glob(f"{_WRITING}*.tif"):
         pid = left.name[len(_WRITING) :].split("-", 1)[0]
-        if pid.isdigit() and not _is_running(int(pid)):
+        if pid.isdigit() and not is_running(int(pid)):
             left.unlink(missing_ok=True)
-
-
-def _is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True  # somebody else's process
-    return True
 
 
 def _write_pyramid(source: TiffReader, partial: Path) -> None:

@@ -116,11 +116,11 @@ def _patches(
         rows["tumor_ratio"].to_numpy(dtype=np.float32),
         rows["weight"].to_numpy(dtype=np.float32),
         rows["slide_id"].to_numpy(dtype=np.str_),
-        _parts(rows, parts),
+        patch_parts(rows, parts),
     )
 
 
-def _parts(rows: pd.DataFrame, parts: pd.DataFrame) -> PatchParts | None:
+def patch_parts(rows: pd.DataFrame, parts: pd.DataFrame) -> PatchParts | None:
     """The parts of some patches, in their order; None where they have none."""
     from tumor_ratio.models.patch_source import PatchParts
 
