@@ -147,7 +147,10 @@ def test_parts_are_answered_by_the_same_head():
         whole, parts = network.with_parts(images, 1)
         torch.testing.assert_close(whole, network(images))
         torch.testing.assert_close(parts[:, 0, 0], whole)
-        assert network.with_parts(images, 2)[1].shape == (2, 2, 2)
+        quarters = network.with_parts(images, 2)[1]
+        assert quarters.shape == (2, 2, 2)
+        upper_right = network.backbone.forward_features(images)[:, :, :2, 2:].mean(dim=(2, 3))
+        torch.testing.assert_close(quarters[:, 0, 1], network.head(upper_right).squeeze(1))
     tokens = build_regressor(Architecture("levit_128s", 64), BackboneOptions(), seed=0)
     with pytest.raises(ConfigurationError, match=r"set `loss\.parts: 0`"):
         tokens.eval().with_parts(torch.zeros(1, 3, 64, 64), 2)
