@@ -1,4 +1,4 @@
-"""What this machine's other processes are up to."""
+"""What this process may use of the machine, and what its other processes are up to."""
 
 from __future__ import annotations
 
@@ -16,3 +16,19 @@ def is_running(pid: int) -> bool:
     except PermissionError:
         return True  # somebody else's process
     return True
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return max(1, len(os.sched_getaffinity(0)))
+    return os.cpu_count() or 1
+
+
+def own_threads() -> int:
+    """Threads that this process should compute with: all cores, or fewer if it was told so.
+
+    `OMP_NUM_THREADS` is what a worker process is told its share of the cores by.
+    """
+    told = os.environ.get("OMP_NUM_THREADS", "")
+    return min(int(told), available_cores()) if told.isdigit() and int(told) else available_cores()

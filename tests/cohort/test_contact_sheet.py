@@ -14,6 +14,7 @@ from tumor_ratio.cohort.pair import Cohort
 from tumor_ratio.cohort.selection import TileSelectionParams, select_tile_pairs
 from tumor_ratio.cohort.tile_scores import TileScoreParams, score_pair_tiles
 from tumor_ratio.cohort.tiles import TileParams, tiles_of_pair
+from tumor_ratio.cohort.white_rule import WhiteLimits
 from tumor_ratio.imaging.regions import iter_regions, regions_table
 
 
@@ -24,7 +25,9 @@ def selected(make_pair):
     tiles = regions_table(tile for pair in cohort for tile in tiles_of_pair(pair, grid))
     scores = pd.concat(
         [
-            score_pair_tiles(pair, tiles[tiles["slide_id"] == pair.slide_id], TileScoreParams())
+            score_pair_tiles(
+                pair, tiles[tiles["slide_id"] == pair.slide_id], TileScoreParams(), WhiteLimits()
+            )
             for pair in cohort
         ]
     )

@@ -7,17 +7,21 @@ from skimage.metrics import structural_similarity
 from tumor_ratio.cohort.pair import SlidePair
 from tumor_ratio.cohort.tile_scores import SCORE_COLUMNS, TileScoreParams, at_mpp, score_pair_tiles
 from tumor_ratio.cohort.tiles import TileParams, tiles_of_pair
+from tumor_ratio.cohort.white_rule import WhiteLimits
 from tumor_ratio.errors import SlideError
 from tumor_ratio.imaging.regions import Region, regions_table
-from tumor_ratio.imaging.slide import open_slide
+from tumor_ratio.imaging.slide import Slide, open_slide
 from tumor_ratio.imaging.transform import Transform
 
 GRID = TileParams(size_px=200, mpp=1.0, step_px=200, edge="drop")  # 3 x 2 tiles
 
 
-def scored(pair: SlidePair, **params: object):
-    tiles = regions_table(tiles_of_pair(pair, GRID))
-    return score_pair_tiles(pair, tiles, TileScoreParams(**params))
+WHITE = WhiteLimits()
+
+
+def scored(pair: SlidePair, white=WHITE, grid=GRID, **params: object):
+    tiles = regions_table(tiles_of_pair(pair, grid))
+    return score_pair_tiles(pair, tiles, TileScoreParams(**params), white)
 
 
 def test_true_neighbours_score_high_and_strangers_low(make_pair) -> None:
@@ -52,6 +56,32 @@ def test_ssim_is_scikit_images_at_its_own_mpp(make_pair) -> None:
     expected = structural_similarity(pair.read_he(region), pair.read_ihc(region), channel_axis=2)
     assert table["ssim_rgb"].iloc[4] == pytest.approx(expected, abs=1e-9)
     assert scored(pair)["ssim_rgb"].iloc[4] != pytest.approx(expected, abs=1e-6)
+
+
+def test_overlapping_tiles_at_full_resolution_are_scikit_images_too(make_pair) -> None:
+    pair = make_pair()
+    grid = TileParams(size_px=130, mpp=1.0, step_px=90, edge="shift")
+    table = scored(pair, grid=grid, ssim_mpp=1.0)
+    tiles = tiles_of_pair(pair, grid)
+    expected = [
+        structural_similarity(pair.read_he(tile), pair.read_ihc(tile), channel_axis=2)
+        for tile in tiles
+    ]
+    assert table["ssim_rgb"].tolist() == pytest.approx(expected, abs=1e-9)
+
+
+def test_full_resolution_is_read_where_the_white_rule_holds_only(make_pair, monkeypatch) -> None:
+    pair = make_pair(blank_px=300)
+    read = []
+    plain = Slide.read
+    monkeypatch.setattr(
+        Slide, "read", lambda self, *where: (read.append(where), plain(self, *where))[1]
+    )
+    table = scored(pair, ssim_mpp=1.0, white=WhiteLimits(max_he_white=0.4, max_ihc_white=0.4))
+    assert table["ssim_rgb"].notna().tolist() == [False, False, True] * 2
+    fine = [where for where in read if where[3] == 1.0]
+    assert fine
+    assert min(x_px for x_px, *_ in fine) >= 400
 
 
 @pytest.mark.parametrize(("sides", "missing"), [("he", "ihc"), ("ihc", "he")])

@@ -6,8 +6,9 @@ import sample_steps as steps
 
 from tumor_ratio.datasets.worker import carry_out, one_line
 from tumor_ratio.datasets.worker_start import THREAD_LIMITS, start_environment
-from tumor_ratio.datasets.workers import available_cores, run_tasks, worker_count
+from tumor_ratio.datasets.workers import run_tasks, worker_count
 from tumor_ratio.errors import SlideError, TumorRatioError
+from tumor_ratio.processes import available_cores
 
 
 def test_workers_are_never_more_than_tasks():

@@ -205,7 +205,8 @@ def test_a_phantom_runs_with_its_own_transform(run, tmp_path) -> None:
 
     unaligned = SlidePair(**{**vars(pair), "transform": type(pair.transform).identity()})
     tiles = made["tiles"]
-    wrong = nodes.score_tiles(Cohort((unaligned,), "phantom"), tiles, TileScoreParams())["p01"]()
+    cohort = Cohort((unaligned,), "phantom")
+    wrong = nodes.score_tiles(cohort, tiles, TileScoreParams(), TileSelectionParams())["p01"]()
     assert scores.mean() > wrong["structure_score"].mean()
 
 

@@ -82,9 +82,21 @@ class SlidePair:
         SlideError
             If there is no H&E slide or it cannot be read.
         """
+        return self.read_he_at(region.x_px, region.y_px, region.size_px, region.mpp)
+
+    def read_he_at(
+        self, x_px: float, y_px: float, size_px: int | tuple[int, int], mpp: float
+    ) -> RgbImage:
+        """Read a rectangle of the H&E slide; see `Slide.read`.
+
+        Raises
+        ------
+        SlideError
+            If there is no H&E slide or it cannot be read.
+        """
         if self.he is None:
             raise SlideError(self.slide_id, "has no H&E slide", "give he_path in the manifest")
-        return self.he.read(region.x_px, region.y_px, region.size_px, region.mpp)
+        return self.he.read(x_px, y_px, size_px, mpp)
 
     def read_ihc(self, region: Region) -> RgbImage:
         """Read the tissue of a region on the IHC slide, resampled into the pair's frame.
@@ -99,12 +111,34 @@ class SlidePair:
         SlideError
             If there is no IHC slide or it cannot be read.
         """
+        return self.read_ihc_at(region.x_px, region.y_px, region.size_px, region.mpp)
+
+    def read_ihc_at(
+        self, x_px: float, y_px: float, size_px: int | tuple[int, int], mpp: float
+    ) -> RgbImage:
+        """Read the tissue of a rectangle of the frame on the IHC slide; see `read_ihc`.
+
+        Parameters
+        ----------
+        x_px, y_px : top-left corner in the frame's level-0 pixels.
+        size_px : pixels of the result: a side, or (width, height).
+        mpp : micrometres per pixel of the result.
+
+        Returns
+        -------
+        (H, W, 3) uint8
+
+        Raises
+        ------
+        SlideError
+            If there is no IHC slide or it cannot be read.
+        """
         if self.ihc is None:
             raise SlideError(self.slide_id, "has no IHC slide", "give ihc_path in the manifest")
         if self.he is None:
-            return self.ihc.read(region.x_px, region.y_px, region.size_px, region.mpp)
-        corner_um = (region.x_px * self.he.mpp, region.y_px * self.he.mpp)
-        return read_mapped(self.ihc, self.transform, corner_um, region.size_px, region.mpp)
+            return self.ihc.read(x_px, y_px, size_px, mpp)
+        corner_um = (x_px * self.he.mpp, y_px * self.he.mpp)
+        return read_mapped(self.ihc, self.transform, corner_um, size_px, mpp)
 
     def ihc_to_frame_px(self, xy_ihc_px: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Map points (N, 2) from level-0 pixels of the IHC slide to those of the frame.

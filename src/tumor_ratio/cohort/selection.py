@@ -8,19 +8,15 @@ from typing import Literal
 import pandas as pd
 from pydantic import Field
 
+from tumor_ratio.cohort.white_rule import WhiteLimits
 from tumor_ratio.errors import ConfigurationError
-from tumor_ratio.params import Params
 
 EXCLUSION_COLUMNS = ("region_id", "slide_id", "x_px", "y_px", "note")
 
 
-class TileSelectionParams(Params):
+class TileSelectionParams(WhiteLimits):
     """Which tile pairs are kept."""
 
-    max_he_white: float = Field(0.4, ge=0, le=1)
-    """H&E tiles with a larger white share are dropped; the study's value."""
-    max_ihc_white: float = Field(0.6, ge=0, le=1)
-    """IHC tiles with a larger white share are dropped; the study's value."""
     rule: Literal["structure", "ssim", "none"] = "structure"
     """What tells true neighbours from bad pairs: the tissue's structure, or the study's SSIM."""
     min_structure: float = Field(0.4, ge=-1, le=1)
@@ -135,21 +131,17 @@ def excluded_tiles(exclusions: pd.DataFrame | None, tiles: pd.DataFrame) -> dict
 
 
 def _reasons(tile: pd.Series, params: TileSelectionParams) -> list[str]:
-    reasons = []
-    for stain, white, limit in (
-        ("H&E", tile["he_white"], params.max_he_white),
-        ("IHC", tile["ihc_white"], params.max_ihc_white),
-    ):
-        if white > limit:  # never where the side is missing: NaN
-            reasons.append(f"white {stain} {white:.2f} > {limit:.2f}")
+    reasons = params.reasons(tile["he_white"], tile["ihc_white"])
     is_pair = not (math.isnan(tile["he_white"]) or math.isnan(tile["ihc_white"]))
     name, score, limit = {
         "structure": ("structure", tile["structure_score"], params.min_structure),
         "ssim": ("SSIM", tile["ssim_rgb"], params.min_ssim),
         "none": ("", math.inf, 0.0),
     }[params.rule]
+    # A tile that is too white was perhaps not read at full resolution: its SSIM is not known.
+    unread = params.rule == "ssim" and bool(reasons)
     if is_pair and math.isnan(score):
-        reasons.append(f"{name} undefined: a side is blank")
+        reasons += [] if unread else [f"{name} undefined: a side is blank"]
     elif is_pair and not score > limit:
         reasons.append(f"{name} {score:.2f} <= {limit:.2f}")
     return reasons

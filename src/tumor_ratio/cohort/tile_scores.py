@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from pydantic import Field, model_validator
 
 from tumor_ratio.cohort.pair import SlidePair
+from tumor_ratio.cohort.white_rule import WhiteLimits
 from tumor_ratio.errors import SlideError
 from tumor_ratio.imaging.readers import RgbImage
 from tumor_ratio.imaging.regions import Region, iter_regions
 from tumor_ratio.imaging.similarity import ssim_rgb, structure_score
 from tumor_ratio.imaging.slide import Slide
+from tumor_ratio.imaging.tile_similarity import ssim_of_squares
 from tumor_ratio.imaging.tissue import tissue_fraction, white_fraction
 from tumor_ratio.params import Params
+from tumor_ratio.processes import own_threads
 from tumor_ratio.steps import step
 
 SCORE_COLUMNS = (
@@ -26,6 +33,9 @@ SCORE_COLUMNS = (
     "structure_score",
 )
 
+SAME_MPP = 1e-6
+"""Pixels that differ in size by less, as a share, are the same."""
+
 
 class TileScoreParams(Params):
     """How tiles are measured."""
@@ -33,7 +43,8 @@ class TileScoreParams(Params):
     mpp: float = Field(2.0, ge=0.05, le=16)
     """Micrometres per pixel at which white, tissue and structure are judged."""
     ssim_mpp: float = Field(2.0, ge=0.05, le=16)
-    """Micrometres per pixel at which SSIM is computed; the study's is the tile's own."""
+    """Micrometres per pixel at which SSIM is computed; the study's is the tile's own. Where it is
+    finer than `mpp`, only tiles that pass the white rule are read for it."""
     white_level: int = Field(225, ge=1, le=255)
     """A pixel is white when all its channels reach this value."""
     blur_um: float = Field(12.0, gt=0, le=64)
@@ -52,8 +63,10 @@ class TileScoreParams(Params):
         return self
 
 
-@step(version=1)
-def score_pair_tiles(pair: SlidePair, tiles: pd.DataFrame, params: TileScoreParams) -> pd.DataFrame:
+@step(version=2)
+def score_pair_tiles(
+    pair: SlidePair, tiles: pd.DataFrame, params: TileScoreParams, white: WhiteLimits
+) -> pd.DataFrame:
     """Measure the tiles of one slide pair.
 
     Parameters
@@ -61,12 +74,14 @@ def score_pair_tiles(pair: SlidePair, tiles: pd.DataFrame, params: TileScorePara
     pair : the slides; with only one of them, what needs the other is NaN.
     tiles : the slide's tiles (`schemas.Regions`).
     params : how to measure.
+    white : tiles that break it get no SSIM at full resolution.
 
     Returns
     -------
     DataFrame
         One row a tile: region_id, slide_id and `SCORE_COLUMNS`; shares in [0, 1], scores in
-        [-1, 1]. `structure_score` is also NaN where a side is blank.
+        [-1, 1]. `structure_score` is also NaN where a side is blank, `ssim_rgb` where it was to be
+        computed on finer pixels than the rest and the tile breaks the white rule.
 
     Raises
     ------
@@ -76,9 +91,21 @@ def score_pair_tiles(pair: SlidePair, tiles: pd.DataFrame, params: TileScorePara
     for slide, stain in ((pair.he, "H&E"), (pair.ihc, "IHC")):
         if slide is not None:
             _require_tissue(slide, stain, params)
+    regions = list(iter_regions(tiles))
+    with ThreadPoolExecutor(own_threads()) as pool:
+        scores = list(pool.map(lambda tile: _coarse_scores(pair, tile, params), regions))
+    if pair.he is not None and pair.ihc is not None and params.ssim_mpp != params.mpp:
+        chosen = [
+            index
+            for index, found in enumerate(scores)
+            if not white.reasons(found["he_white"], found["ihc_white"])
+        ]
+        similarity = _fine_ssim(pair, [regions[index] for index in chosen], params.ssim_mpp)
+        for index, value in zip(chosen, similarity, strict=True):
+            scores[index]["ssim_rgb"] = float(value)
     rows = [
-        {"region_id": tile.region_id, "slide_id": pair.slide_id, **_scores(pair, tile, params)}
-        for tile in iter_regions(tiles)
+        {"region_id": tile.region_id, "slide_id": pair.slide_id, **found}
+        for tile, found in zip(regions, scores, strict=True)
     ]
     table = pd.DataFrame(rows, columns=["region_id", "slide_id", *SCORE_COLUMNS])
     return table.astype(dict.fromkeys(SCORE_COLUMNS, "float64"))
@@ -98,7 +125,8 @@ def at_mpp(region: Region, mpp: float) -> Region:
     )
 
 
-def _scores(pair: SlidePair, tile: Region, params: TileScoreParams) -> dict[str, float]:
+def _coarse_scores(pair: SlidePair, tile: Region, params: TileScoreParams) -> dict[str, float]:
+    """What is judged at `params.mpp`, from low levels of the slides."""
     region = at_mpp(tile, params.mpp)
     he = None if pair.he is None else pair.read_he(region)
     ihc = None if pair.ihc is None else pair.read_ihc(region)
@@ -111,17 +139,30 @@ def _scores(pair: SlidePair, tile: Region, params: TileScoreParams) -> dict[str,
         scores["structure_score"] = structure_score(
             he, ihc, region.mpp, blur_um=params.blur_um, background_um=params.background_um
         )
-        scores["ssim_rgb"] = ssim_rgb(*_at_ssim_mpp(pair, tile, params, he, ihc))
+        if params.ssim_mpp == params.mpp:
+            scores["ssim_rgb"] = ssim_rgb(he, ihc)
     return scores
 
 
-def _at_ssim_mpp(
-    pair: SlidePair, tile: Region, params: TileScoreParams, he: RgbImage, ihc: RgbImage
-) -> tuple[RgbImage, RgbImage]:
-    if params.ssim_mpp == params.mpp:
-        return he, ihc
-    region = at_mpp(tile, params.ssim_mpp)
-    return pair.read_he(region), pair.read_ihc(region)
+def _fine_ssim(pair: SlidePair, tiles: Sequence[Region], mpp: float) -> npt.NDArray[np.float64]:
+    """SSIM of the tiles at `mpp`; every pixel is read once where the slide has that very level."""
+    frame = pair.frame
+    fine = [at_mpp(tile, mpp) for tile in tiles]
+    sides = {region.size_px for region in fine}
+    if len(sides) != 1 or any(abs(region.mpp / frame.mpp - 1) > SAME_MPP for region in fine):
+        return np.array([ssim_rgb(pair.read_he(tile), pair.read_ihc(tile)) for tile in fine])
+
+    def read(x_px: int, y_px: int, width: int, height: int) -> tuple[RgbImage, RgbImage]:
+        where = (x_px, y_px, (width, height), frame.mpp)
+        return pair.read_he_at(*where), pair.read_ihc_at(*where)
+
+    return ssim_of_squares(
+        read,
+        np.array([[region.x_px, region.y_px] for region in fine]),
+        sides.pop(),
+        band_px=frame.band_px,
+        threads=own_threads(),
+    )
 
 
 def _require_tissue(slide: Slide, stain: str, params: TileScoreParams) -> None:

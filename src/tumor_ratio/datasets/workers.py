@@ -20,19 +20,13 @@ from typing import Any
 
 from tumor_ratio.datasets.worker import Outcome, carry_out, worker_main
 from tumor_ratio.datasets.worker_start import start_environment
+from tumor_ratio.processes import available_cores
 
 IDLE_S = 20.0
 """Workers are kept so long for the next step, which saves it their start-up and imports."""
 
 Task = tuple[Callable[..., Any], tuple[Any, ...]]
 """A module-level function and its picklable arguments."""
-
-
-def available_cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return max(1, len(os.sched_getaffinity(0)))
-    return os.cpu_count() or 1
 
 
 def worker_count(workers: int | str, n_tasks: int) -> int:

@@ -46,6 +46,7 @@ class UprightReader:
         self._turn = _TURNS[stored.orientation]
         self.name = stored.name
         self.icc_profile = stored.icc_profile
+        self.tile_px = stored.tile_px
         self.claimed_mpp = stored.claimed_mpp
         self.levels: tuple[Level, ...] = stored.levels
         if self._turn.transposed:

@@ -28,6 +28,10 @@ PILLOW_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")
 """CMYK is left out: what its inks look like is a matter of profiles."""
 PILLOW_LIMIT_PX = 100_000_000
 OPEN_READERS = 4
+PLAIN_TIFFS = ("aperio", "generic-tiff")
+"""OpenSlide's names of formats whose levels are ordinary tiled TIFF."""
+SAME_PX = 32
+"""Side of the squares that two readers must agree on."""
 
 
 class UnreadableError(Exception):
@@ -50,6 +54,8 @@ class Reader(Protocol):
     """How the pixels of `read_level` are to be turned: TIFF tag 274, 1 for upright."""
     icc_profile: bytes | None
     """Embedded colour profile; it is not applied."""
+    tile_px: int
+    """Height of the pieces that level 0 is stored in; 0 where that is unknown or of no use."""
 
     def read_level(self, level: int, x_px: int, y_px: int, width: int, height: int) -> RgbImage:
         """Pixels of a level, in that level's own pixels; white outside the slide."""
@@ -66,6 +72,8 @@ class OpenSlideReader:
 
         self._slide = openslide.OpenSlide(path)
         self.icc_profile = self._embedded_profile()
+        height_of_tiles = _number(self._slide.properties.get("openslide.level[0].tile-height"))
+        self.tile_px = int(height_of_tiles or 0)
         width, height = self._slide.dimensions
         self._downsamples = self._slide.level_downsamples
         self.levels = tuple(
@@ -77,9 +85,35 @@ class OpenSlideReader:
         x = _number(self._slide.properties.get(openslide.PROPERTY_NAME_MPP_X))
         y = _number(self._slide.properties.get(openslide.PROPERTY_NAME_MPP_Y))
         self.claimed_mpp = (x, y) if x is not None and y is not None else None
+        vendor = self._slide.properties.get(openslide.PROPERTY_NAME_VENDOR)
+        self._plain = self._as_plain_tiff(path) if vendor in PLAIN_TIFFS else None
+
+    def _as_plain_tiff(self, path: Path) -> Reader | None:
+        """Tifffile's reader of the same levels: it decodes JPEG tiles some ten times as fast.
+
+        None where it does not understand the file, or not as OpenSlide does. Levels that were not
+        shrunk by a whole number stay OpenSlide's: it resamples them a little.
+        """
+        try:
+            plain: Reader = _reader_type("tifffile")(path)
+            if [level[:2] for level in plain.levels] != [level[:2] for level in self.levels]:
+                return None
+            width, height, _ = self.levels[0]
+            for corner in ((width // 2, height // 2), (width - SAME_PX, height - SAME_PX)):
+                where = (0, *corner, SAME_PX, SAME_PX)
+                if not np.array_equal(plain.read_level(*where), self._read_region(*where)):
+                    return None
+        except Exception:  # whatever is wrong with the file is for OpenSlide to say
+            return None
+        return plain
 
     def read_level(self, level: int, x_px: int, y_px: int, width: int, height: int) -> RgbImage:
         """Pixels of a level; transparent ones, and those outside the slide, are white."""
+        if self._plain is not None and self._downsamples[level] == self.levels[level][2]:
+            return self._plain.read_level(level, x_px, y_px, width, height)
+        return self._read_region(level, x_px, y_px, width, height)
+
+    def _read_region(self, level: int, x_px: int, y_px: int, width: int, height: int) -> RgbImage:
         # OpenSlide divides by its own downsample, which is not whole where a level was rounded.
         location = (
             round(x_px * self._downsamples[level]),
@@ -101,6 +135,7 @@ class PillowReader:
 
     name = "pillow"
     orientation = 1
+    tile_px = 0
 
     def __init__(self, path: Path) -> None:
         with warnings.catch_warnings():

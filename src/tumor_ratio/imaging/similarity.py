@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import math
 
-import numba
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
 from tumor_ratio.imaging.readers import RgbImage
-from tumor_ratio.imaging.stains import optical_density
-
-SSIM_WINDOW_PX = 7
-SSIM_C1 = (0.01 * 255) ** 2
-SSIM_C2 = (0.03 * 255) ** 2
+from tumor_ratio.imaging.ssim_sums import SSIM_WINDOW_PX, ssim_row_sums
+from tumor_ratio.imaging.stains import channel_density
 
 MIN_CONTRAST_OD = 0.005
 """Standard deviation of the structure under which a tile shows none: glass with noise,
 compression and a shade of uneven light stays below."""
+
+PIXELS_PER_BLUR = 5
+"""A wide blur is computed on pixels of its standard deviation over this: it leaves nothing finer,
+and its cost falls with the cube of the pixels' side."""
 
 MAX_NUCLEAR_OD = 0.4
 """Densities count up to here: dark and pale nuclei weigh alike, a fold or DAB does not decide."""
@@ -36,7 +36,7 @@ def ssim_rgb(first: RgbImage, second: RgbImage) -> float:
     float
         Mean over the three channels and all 7 x 7 windows that lie in the image; to 1e-9 what
         `skimage.metrics.structural_similarity(first, second, channel_axis=2)` gives (uniform
-        window, sample covariance, K1 = 0.01, K2 = 0.03), from running sums of integers.
+        window, sample covariance, K1 = 0.01, K2 = 0.03), from running sums.
 
     Raises
     ------
@@ -51,7 +51,9 @@ def ssim_rgb(first: RgbImage, second: RgbImage) -> float:
     _check_pair(first, second)
     if min(first.shape[:2]) < SSIM_WINDOW_PX:
         raise ValueError(f"SSIM needs at least {SSIM_WINDOW_PX} px a side, got {first.shape[:2]}")
-    return float(_mean_ssim(np.ascontiguousarray(first), np.ascontiguousarray(second)))
+    windows = (first.shape[0] - SSIM_WINDOW_PX + 1) * (first.shape[1] - SSIM_WINDOW_PX + 1)
+    sums = ssim_row_sums(np.ascontiguousarray(first), np.ascontiguousarray(second))
+    return float(sums.sum() / (3 * windows))
 
 
 def structure_score(
@@ -107,9 +109,25 @@ def structure_score(
 def _nuclear_structure(
     rgb: RgbImage, blur_px: float, background_px: float
 ) -> npt.NDArray[np.float64]:
-    od = np.minimum(optical_density(rgb)[..., 0], MAX_NUCLEAR_OD).astype(np.float64)
+    od = np.minimum(channel_density(rgb[..., 0]), MAX_NUCLEAR_OD).astype(np.float64)
     fine = ndimage.gaussian_filter(od, blur_px, mode="nearest")
-    return fine - ndimage.gaussian_filter(od, background_px, mode="nearest")
+    return fine - _wide_blur(od, background_px)
+
+
+def _wide_blur(values: npt.NDArray[np.float64], sigma_px: float) -> npt.NDArray[np.float64]:
+    """Gaussian blur with the border's values beyond the border, by way of larger pixels."""
+    step = max(1, int(sigma_px / PIXELS_PER_BLUR))
+    height, width = values.shape
+    margin = step * math.ceil(4 * sigma_px / step)
+    beyond = [(margin, margin + -length % step) for length in (height, width)]
+    padded = np.pad(values, beyond, mode="edge")
+    rows, columns = (length // step for length in padded.shape)
+    coarse = padded.reshape(rows, step, columns, step).mean(axis=(1, 3))
+    # Averaging over a pixel blurs already, by the variance of its step's positions.
+    left_px = math.sqrt(sigma_px**2 - (step**2 - 1) / 12) / step
+    blurred = ndimage.gaussian_filter(coarse, left_px, mode="nearest")
+    found = ndimage.zoom(blurred, step, order=1, mode="nearest", grid_mode=True)
+    return found[margin : margin + height, margin : margin + width]
 
 
 def _check_pair(first: RgbImage, second: RgbImage) -> None:
@@ -118,60 +136,3 @@ def _check_pair(first: RgbImage, second: RgbImage) -> None:
             raise ValueError(f"expected (H, W, 3) uint8, got {rgb.shape} {rgb.dtype}")
     if first.shape != second.shape:
         raise ValueError(f"the images differ in shape: {first.shape} and {second.shape}")
-
-
-@numba.njit(cache=True, nogil=True)
-def _mean_ssim(first, second):  # type: ignore[no-untyped-def]  # compiled
-    height, width, channels = first.shape
-    window = SSIM_WINDOW_PX
-    n = window * window
-    unbiased = n / (n - 1.0)
-    columns = np.empty((width, 5), np.int64)  # sums over the window's rows: x, y, xx, yy, xy
-    total = 0.0
-    for channel in range(channels):
-        columns[:] = 0
-        for row in range(height):
-            for column in range(width):
-                x = np.int64(first[row, column, channel])
-                y = np.int64(second[row, column, channel])
-                columns[column, 0] += x
-                columns[column, 1] += y
-                columns[column, 2] += x * x
-                columns[column, 3] += y * y
-                columns[column, 4] += x * y
-                if row >= window:
-                    x = np.int64(first[row - window, column, channel])
-                    y = np.int64(second[row - window, column, channel])
-                    columns[column, 0] -= x
-                    columns[column, 1] -= y
-                    columns[column, 2] -= x * x
-                    columns[column, 3] -= y * y
-                    columns[column, 4] -= x * y
-            if row < window - 1:
-                continue
-            sx = sy = sxx = syy = sxy = np.int64(0)
-            row_total = 0.0
-            for column in range(width):
-                sx += columns[column, 0]
-                sy += columns[column, 1]
-                sxx += columns[column, 2]
-                syy += columns[column, 3]
-                sxy += columns[column, 4]
-                if column >= window:
-                    sx -= columns[column - window, 0]
-                    sy -= columns[column - window, 1]
-                    sxx -= columns[column - window, 2]
-                    syy -= columns[column - window, 3]
-                    sxy -= columns[column - window, 4]
-                if column < window - 1:
-                    continue
-                ux = sx / n
-                uy = sy / n
-                vx = unbiased * (sxx / n - ux * ux)
-                vy = unbiased * (syy / n - uy * uy)
-                vxy = unbiased * (sxy / n - ux * uy)
-                row_total += ((2 * ux * uy + SSIM_C1) * (2 * vxy + SSIM_C2)) / (
-                    (ux * ux + uy * uy + SSIM_C1) * (vx + vy + SSIM_C2)
-                )
-            total += row_total
-    return total / (channels * (height - window + 1) * (width - window + 1))

@@ -15,6 +15,7 @@ from tumor_ratio.errors import SlideError
 from tumor_ratio.imaging.colour_profile import profile_name
 from tumor_ratio.imaging.readers import (
     Level,
+    Reader,
     RgbImage,
     UnreadableError,
     forget_reader,
@@ -26,6 +27,8 @@ from tumor_ratio.imaging.tiled_copy import needs_tiled_copy, tiled_copy
 
 BLOCK_PX = 16_000_000
 """Most pixels taken from a file in one piece."""
+
+BAND_PX = 1024
 
 OVERVIEW_PX = 64_000_000
 """Most pixels an overview may have."""
@@ -67,6 +70,18 @@ class Slide:
     def width_um(self) -> float:
         """Width in micrometres."""
         return self.width_px * self.mpp
+
+    @property
+    def band_px(self) -> int:
+        """Height of the bands in which level 0 is best read: whole tiles of the file, about 1024.
+
+        Raises
+        ------
+        SlideError
+            If the file is gone.
+        """
+        tile_px = self._reader().tile_px
+        return tile_px * max(1, BAND_PX // tile_px) if 1 <= tile_px <= 2 * BAND_PX else BAND_PX
 
     @property
     def height_um(self) -> float:
@@ -200,13 +215,25 @@ class Slide:
         )
         return np.array(image)
 
-    def _read_level(self, level: int, x_px: int, y_px: int, width: int, height: int) -> RgbImage:
+    def _reader(self) -> Reader:
         try:
-            return open_reader(self.path, self.reader).read_level(level, x_px, y_px, width, height)
+            return open_reader(self.path, self.reader)
         except FileNotFoundError as error:
             raise SlideError(
                 self.slide_id, f"{self.path} is no longer there", "bring the file back"
             ) from error
+        except Exception as error:
+            message, remedy = (
+                (error.message, error.remedy)
+                if isinstance(error, UnreadableError)
+                else (one_line(error), "the file is damaged or has changed: export it again")
+            )
+            raise SlideError(self.slide_id, f"{self.path.name}: {message}", remedy) from error
+
+    def _read_level(self, level: int, x_px: int, y_px: int, width: int, height: int) -> RgbImage:
+        reader = self._reader()
+        try:
+            return reader.read_level(level, x_px, y_px, width, height)
         except UnreadableError as error:
             raise SlideError(
                 self.slide_id, f"{self.path.name}: {error.message}", error.remedy

@@ -81,7 +81,12 @@ def optical_density(rgb: RgbImage) -> DensityImage:
     """
     if rgb.dtype != np.uint8 or rgb.shape[-1:] != (3,):
         raise ValueError(f"expected (..., 3) uint8, got {rgb.shape} {rgb.dtype}")
-    return _OD_OF_VALUE[rgb]
+    return channel_density(rgb)
+
+
+def channel_density(values: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Decadic optical density of 8-bit intensities of any shape; see `optical_density`."""
+    return _OD_OF_VALUE[values]
 
 
 def separate(rgb: RgbImage, vectors: StainVectors = H_DAB) -> DensityImage:

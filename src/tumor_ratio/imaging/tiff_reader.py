@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,10 @@ from tumor_ratio.imaging.readers import (
     whole_downsample,
 )
 from tumor_ratio.imaging.tiff_checks import check_bits, orientation_of
+from tumor_ratio.processes import own_threads
 
+PIECES_PER_THREAD = 8
+"""A thread is not worth its start for fewer tiles."""
 SEGMENT_LIMIT_PX = 100_000_000
 RAW_PIECE_BYTES = 16_000_000
 UM_PER_UNIT = {
@@ -79,6 +83,7 @@ class TiffReader:
         self.orientation = orientation_of(first)
         self.icc_profile: bytes | None = first.tags.valueof(34675)
         self.claimed_mpp = self._ome_mpp(chosen) or _tag_mpp(first)
+        self.tile_px = int(first.tilelength) if first.is_tiled else 0
 
     @property
     def in_strips(self) -> bool:
@@ -115,21 +120,34 @@ class TiffReader:
         segment_width, segment_height = _segment_size(page)
         across = math.ceil(page.imagewidth / segment_width)
         down = math.ceil(page.imagelength / segment_height)
-        for row in range(top // segment_height, (bottom - 1) // segment_height + 1):
-            for column in range(left // segment_width, (right - 1) // segment_width + 1):
-                for plane in range(samples if separate else 1):
-                    index = plane * across * down + row * across + column
-                    segment = self._segment(page, index)
-                    if segment is None:
-                        continue  # a sparse TIFF leaves empty tiles out: white
-                    x0, y0 = column * segment_width, row * segment_height
-                    x1 = min(right, x0 + segment.shape[1])
-                    y1 = min(bottom, y0 + segment.shape[0])
-                    xs, ys = max(left, x0), max(top, y0)
-                    target = slice(plane, plane + 1) if separate else slice(None)
-                    out[ys - y_px : y1 - y_px, xs - x_px : x1 - x_px, target] = segment[
-                        ys - y0 : y1 - y0, xs - x0 : x1 - x0
-                    ]
+        wanted = [
+            (plane, row, column)
+            for row in range(top // segment_height, (bottom - 1) // segment_height + 1)
+            for column in range(left // segment_width, (right - 1) // segment_width + 1)
+            for plane in range(samples if separate else 1)
+        ]
+
+        def fill(where: tuple[int, int, int]) -> None:
+            plane, row, column = where
+            segment = self._segment(page, plane * across * down + row * across + column)
+            if segment is None:
+                return  # a sparse TIFF leaves empty tiles out: white
+            x0, y0 = column * segment_width, row * segment_height
+            x1 = min(right, x0 + segment.shape[1])
+            y1 = min(bottom, y0 + segment.shape[0])
+            xs, ys = max(left, x0), max(top, y0)
+            target = slice(plane, plane + 1) if separate else slice(None)
+            out[ys - y_px : y1 - y_px, xs - x_px : x1 - x_px, target] = segment[
+                ys - y0 : y1 - y0, xs - x0 : x1 - x0
+            ]
+
+        threads = min(own_threads(), len(wanted) // PIECES_PER_THREAD)
+        if threads > 1 and page.is_tiled:
+            with ThreadPoolExecutor(threads) as pool:  # the decoders hold no GIL
+                deque(pool.map(fill, wanted), maxlen=0)
+        else:
+            for where in wanted:
+                fill(where)
         return _dark_is_zero(out, page, x_px, y_px)
 
     def _read_raw_strips(self, page: Any, out: npt.NDArray[np.uint8], x_px: int, y_px: int) -> None:

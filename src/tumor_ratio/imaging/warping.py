@@ -22,30 +22,32 @@ def read_mapped(
     slide: Slide,
     transform: Transform,
     corner_um: tuple[float, float],
-    size_px: int,
+    size_px: int | tuple[int, int],
     mpp: float,
 ) -> RgbImage:
-    """Read what a square of the transform's source shows on the slide it leads to.
+    """Read what a rectangle of the transform's source shows on the slide it leads to.
 
     Parameters
     ----------
     slide : the slide on which `transform` ends.
-    transform : from the square's frame to the slide, micrometres.
-    corner_um : top-left corner of the square in its own frame, micrometres.
-    size_px, mpp : pixels of the result and their size in the square's frame.
+    transform : from the rectangle's frame to the slide, micrometres.
+    corner_um : top-left corner of the rectangle in its own frame, micrometres.
+    size_px : pixels of the result: a side, or (width, height).
+    mpp : their size in the rectangle's frame.
 
     Returns
     -------
-    (size_px, size_px, 3) uint8
+    (H, W, 3) uint8
         Bicubic in the slide's pixels at `mpp`; white outside the slide. With the identity, the
         slide's own pixels.
     """
     if transform.is_identity:
         return slide.read(corner_um[0] / slide.mpp, corner_um[1] / slide.mpp, size_px, mpp)
-    out = np.empty((size_px, size_px, 3), dtype=np.uint8)
-    for top in range(0, size_px, STRIP_PX):
-        for left in range(0, size_px, STRIP_PX):
-            width, height = min(STRIP_PX, size_px - left), min(STRIP_PX, size_px - top)
+    whole_width, whole_height = (size_px, size_px) if isinstance(size_px, int) else size_px
+    out = np.empty((whole_height, whole_width, 3), dtype=np.uint8)
+    for top in range(0, whole_height, STRIP_PX):
+        for left in range(0, whole_width, STRIP_PX):
+            width, height = min(STRIP_PX, whole_width - left), min(STRIP_PX, whole_height - top)
             corner = (corner_um[0] + left * mpp, corner_um[1] + top * mpp)
             out[top : top + height, left : left + width] = _read_block(
                 slide, transform, corner, width, height, mpp

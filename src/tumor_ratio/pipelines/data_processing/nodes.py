@@ -17,6 +17,7 @@ from tumor_ratio.cohort.pair import Cohort, SlidePair
 from tumor_ratio.cohort.selection import TileSelectionParams, select_tile_pairs
 from tumor_ratio.cohort.tile_scores import TileScoreParams, score_pair_tiles
 from tumor_ratio.cohort.tiles import PatchParams, TileParams, patches_of_pair, tiles_of_pair
+from tumor_ratio.cohort.white_rule import WhiteLimits
 from tumor_ratio.cohort.zenodo_pairs import PlannedDownload, plan_downloads
 from tumor_ratio.errors import ConfigurationError
 from tumor_ratio.imaging.regions import regions_of, regions_table
@@ -87,10 +88,15 @@ def make_tiles(cohort: Cohort, params: TileParams) -> pd.DataFrame:
     return regions_table(tile for pair in cohort for tile in tiles_of_pair(pair, params))
 
 
-def score_tiles(cohort: Cohort, tiles: pd.DataFrame, params: TileScoreParams) -> SlideTasks:
+def score_tiles(
+    cohort: Cohort, tiles: pd.DataFrame, params: TileScoreParams, selection: TileSelectionParams
+) -> SlideTasks:
     """Measure white, tissue and likeness of the tiles, one task a slide."""
+    white = WhiteLimits(max_he_white=selection.max_he_white, max_ihc_white=selection.max_ihc_white)
     return {
-        pair.slide_id: partial(score_pair_tiles, pair, regions_of(tiles, pair.slide_id), params)
+        pair.slide_id: partial(
+            score_pair_tiles, pair, regions_of(tiles, pair.slide_id), params, white
+        )
         for pair in cohort
     }
 

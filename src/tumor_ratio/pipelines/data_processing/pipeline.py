@@ -22,7 +22,7 @@ def create_pipeline(**_: object) -> Pipeline:
             Node(nodes.make_tiles, ["cohort", "params:tiles"], "tiles", name="make_tiles"),
             Node(
                 nodes.score_tiles,
-                ["cohort", "tiles", "params:tile_scores"],
+                ["cohort", "tiles", "params:tile_scores", "params:tile_selection"],
                 "tile_scores",
                 name="score_tiles",
             ),
