@@ -139,11 +139,18 @@ def rendering() -> None:
     print(f"{'rendering a phantom pair, one process':<58} {mpx / seconds:6.1f} Mpx/s", flush=True)
 
 
+def full_size() -> None:
+    from benchmarks import full_size as full
+
+    full.main(Path(tempfile.gettempdir()) / "tumor-ratio-full-size")
+
+
 BENCHMARKS = {
     "similarity": similarity,
     "ratios": ratios,
     "inference": inference,
     "rendering": rendering,
+    "full_size": full_size,
 }
 
 

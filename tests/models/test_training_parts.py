@@ -78,8 +78,22 @@ def test_losses_are_those_of_the_textbook():
     )
     squared = regression_loss(predicted, target, weight, LossOptions("mse"))
     assert float(squared) == pytest.approx((0.25 + 0.0004) / 2)
+    share = regression_loss(
+        torch.tensor([0.25]), torch.tensor([0.5]), None, LossOptions("cross_entropy")
+    )
+    assert float(share) == pytest.approx(-0.5 * np.log(0.25 * 0.75))
     nothing = regression_loss(predicted, target, weight * 0, LossOptions(weighted=True))
     assert float(nothing) == 0
+
+
+def test_the_likelihood_of_a_share_is_finite_and_least_at_the_share():
+    target = torch.tensor([0.3])
+    shares = torch.linspace(0, 1, 101)
+    losses = [
+        float(regression_loss(s[None], target, None, LossOptions("cross_entropy"))) for s in shares
+    ]
+    assert np.isfinite(losses).all()
+    assert int(np.argmin(losses)) == 30
 
 
 @pytest.mark.parametrize("schedule", ["constant", "cosine", "onecycle"])

@@ -269,6 +269,7 @@ def test_what_cannot_be_learned_from_says_so():
         ({"training": {"epochs": 0}}, "epochs must be at least 1"),
         ({"sampling": {"upper_edges": [0.2, 0.1, 1]}}, "upper_edges increase"),
         ({"sampling": {"per_bin": [1, 2]}}, "for each of 3 bins"),
+        ({"loss": {"name": "cross_entropy"}}, "needs head.bounded"),
     ],
 )
 def test_parameters_are_closed_and_bounded(change, message):

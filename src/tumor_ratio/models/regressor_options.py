@@ -87,7 +87,8 @@ class LossOptions:
 
     Parameters
     ----------
-    name : `smooth_l1` (the study's), `mse` or `l1`.
+    name : `smooth_l1` (the study's), `mse`, `l1`, or `cross_entropy`: the likelihood of a share,
+        whose gradient does not fade where a bounded output is far off; it needs `head.bounded`.
     beta : where `smooth_l1` passes from square to absolute, above 0.
     weighted : weight patches by how far their label is trusted; the study weights all alike.
     parts : teach a patch's parts as well, `parts` x `parts` squares of it, each with its own ratio
@@ -97,7 +98,7 @@ class LossOptions:
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
-    name: Literal["smooth_l1", "mse", "l1"] = "smooth_l1"
+    name: Literal["smooth_l1", "mse", "l1", "cross_entropy"] = "smooth_l1"
     beta: float = 0.05
     weighted: bool = False
     parts: int = 0

@@ -272,4 +272,4 @@ def make_optimizer(
     ]
     if options.name == "sgd":
         return torch.optim.SGD(groups, lr=options.learning_rate, momentum=options.momentum)
-    return torch.optim.AdamW(groups, lr=options.learning_rate)
+    return torch.optim.AdamW(groups, lr=options.learning_rate, fused=True)

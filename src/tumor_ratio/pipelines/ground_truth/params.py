@@ -20,6 +20,8 @@ class SegmentationParams(Params):
 
     positive_dab_od: float = Field(default=0.2, gt=0, le=2.4)
     """A nucleus is positive when its mean DAB density (decadic) exceeds this; 0.2 as in QuPath."""
+    own_hematoxylin: bool = True
+    """Take hematoxylin's colour from the slide's own nuclei without DAB; else a fixed vector's."""
     block_px: int = Field(default=1024, ge=256, le=1024)
     """Side of a block at the network's resolution; memory grows with its square."""
     margin_um: float = Field(default=16.0, ge=0, le=200)

@@ -12,7 +12,8 @@ from tumor_ratio.cohort.pair import SlidePair
 from tumor_ratio.errors import SlideError
 from tumor_ratio.imaging.nucleus_density import high_per_nucleus, mean_per_nucleus
 from tumor_ratio.imaging.slide import Slide
-from tumor_ratio.imaging.stains import H_DAB, H_E, separate
+from tumor_ratio.imaging.stain_estimation import own_hematoxylin
+from tumor_ratio.imaging.stains import H_DAB, H_E, optical_density
 from tumor_ratio.metrics.ratios import region_bounds
 from tumor_ratio.models.segmentation_blocks import segment_blocks
 from tumor_ratio.models.segmenter import Segmentation, SegmenterRef, open_segmenter
@@ -33,11 +34,13 @@ COLUMNS = {
     "positive": np.bool_,
     "confidence": np.float64,
 }
+MEAN_OD = ["red_od", "green_od", "blue_od"]
+"""A nucleus' mean optical densities, from which its stains are told once the slide's are known."""
 NATIVE_TOLERANCE = 0.05
 """A slide whose own resolution is this close to the network's is read without resampling."""
 
 
-@step(version=1)
+@step(version=2)
 def segment_slide(
     pair: SlidePair,
     tiles: pd.DataFrame,
@@ -87,11 +90,13 @@ def segment_slide(
         wanted = own & _in_any(x, y, boxes)
         if not wanted.any():
             continue
-        table = _measure(rgb, found, section, params.positive_dab_od)
+        table = _measure(rgb, found, section)
         table["x_px"], table["y_px"] = x * scale, y * scale
         table["area_um2"] = found.area_px * (slide.mpp * scale) ** 2
         parts.append(table[wanted])
-    nuclei = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(COLUMNS))
+    if not parts:
+        return pd.DataFrame(columns=list(COLUMNS)).astype(COLUMNS)
+    nuclei = _stained(pd.concat(parts, ignore_index=True), section, params)
     xy_px = nuclei[["x_px", "y_px"]].to_numpy(dtype=np.float64)
     frame_px = pair.ihc_to_frame_px(xy_px) if section == "ihc" else xy_px
     nuclei["x_he_px"], nuclei["y_he_px"] = frame_px[:, 0], frame_px[:, 1]
@@ -154,24 +159,41 @@ def _in_any(
     return inside
 
 
-def _measure(
-    rgb: NDArray[np.uint8], found: Segmentation, section: Section, positive_dab_od: float
-) -> pd.DataFrame:
-    """Stain of each nucleus of a block, in the order of the labels."""
+def _measure(rgb: NDArray[np.uint8], found: Segmentation, section: Section) -> pd.DataFrame:
+    """Optical densities of each nucleus of a block, in the order of the labels."""
     n_nuclei = len(found)
-    amounts = separate(rgb, H_DAB if section == "ihc" else H_E)
-    hematoxylin = mean_per_nucleus(found.labels, n_nuclei, amounts[..., 0])
-    if section == "ihc":
-        dab_mean = mean_per_nucleus(found.labels, n_nuclei, amounts[..., 1])
-        dab_high = high_per_nucleus(found.labels, n_nuclei, amounts[..., 1])
-    else:
-        dab_mean = dab_high = np.full(n_nuclei, np.nan)  # H&E holds no DAB
-    return pd.DataFrame(
+    od = optical_density(rgb)
+    table = pd.DataFrame(
         {
-            "hematoxylin_od": hematoxylin,
-            "dab_od_mean": dab_mean,
-            "dab_od_max": dab_high,
-            "positive": dab_mean > positive_dab_od,
-            "confidence": found.confidence,
+            name: mean_per_nucleus(found.labels, n_nuclei, od[..., channel])
+            for channel, name in enumerate(MEAN_OD)
         }
+    )
+    table["dab_od_max"] = np.nan  # H&E holds no DAB
+    if section == "ihc":
+        to_dab = np.linalg.inv(H_DAB.matrix())[:, 1].astype(np.float32)
+        table["dab_od_max"] = high_per_nucleus(found.labels, n_nuclei, od @ to_dab)
+    table["confidence"] = found.confidence
+    return table
+
+
+def _stained(nuclei: pd.DataFrame, section: Section, params: SegmentationParams) -> pd.DataFrame:
+    """Stains of a slide's nuclei, by the slide's own hematoxylin on IHC.
+
+    Separation is linear in the optical densities: a nucleus' mean amounts follow from its mean
+    densities, and no pixel is read again.
+    """
+    od = nuclei[MEAN_OD].to_numpy(dtype=np.float64)
+    vectors = H_DAB if section == "ihc" else H_E
+    first_guess = od @ np.linalg.inv(vectors.matrix())
+    if section == "ihc" and params.own_hematoxylin:
+        vectors = own_hematoxylin(od, H_DAB, max_dab_od=params.positive_dab_od)
+    amounts = od @ np.linalg.inv(vectors.matrix())
+    dab = amounts[:, 1] if section == "ihc" else np.full(len(nuclei), np.nan)
+    return nuclei.assign(
+        hematoxylin_od=amounts[:, 0],
+        dab_od_mean=dab,
+        # The peak is measured on pixels, by the fixed vectors; what turned the mean turns it.
+        dab_od_max=nuclei["dab_od_max"] + (dab - first_guess[:, 1]),
+        positive=dab > params.positive_dab_od,
     )

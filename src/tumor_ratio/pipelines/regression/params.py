@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 from pydantic import Field, model_validator
 
 from tumor_ratio.models.devices import ComputeOptions
@@ -51,6 +53,12 @@ class LearningParams(Params):
     training: TrainingOptions = TrainingOptions()
     cache_mb: int = Field(default=512, ge=0)
     """Megabytes of patches kept in memory while training."""
+
+    @model_validator(mode="after")
+    def _loss_fits_head(self) -> Self:
+        if self.loss.name == "cross_entropy" and not self.head.bounded:
+            raise ValueError("loss.name: cross_entropy needs head.bounded: true")
+        return self
 
 
 class RegressionParams(LearningParams):
