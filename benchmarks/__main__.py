@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.cluster import dask_workers
 from tumor_ratio.imaging.similarity import ssim_rgb
 from tumor_ratio.phantom.pair import render_pair
 from tumor_ratio.phantom.params import PhantomParams
@@ -144,6 +145,7 @@ BENCHMARKS = {
     "ratios": ratios,
     "inference": inference,
     "rendering": rendering,
+    "dask": dask_workers,
 }
 
 
