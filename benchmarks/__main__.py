@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.cluster import dask_workers
 from tumor_ratio.imaging.similarity import ssim_rgb
 from tumor_ratio.phantom.pair import render_pair
 from tumor_ratio.phantom.params import PhantomParams
@@ -151,6 +152,7 @@ BENCHMARKS = {
     "inference": inference,
     "rendering": rendering,
     "full_size": full_size,
+    "dask": dask_workers,
 }
 
 

@@ -33,7 +33,9 @@ CONFIG_LOADER_ARGS = {
 }
 
 HOOKS = (
-    PreflightHook(allowed_parameters=("workers", "retrain", "approach"), checks=(check_manifests,)),
+    PreflightHook(
+        allowed_parameters=("workers", "cluster", "retrain", "approach"), checks=(check_manifests,)
+    ),
     TrackingHook(),
     SummaryHook(),
 )

@@ -95,3 +95,26 @@ def produce(folder: str) -> dict[str, object]:
 @step(version=1)
 def total_of(ref: object) -> dict[str, object]:
     return {"total": int(ref.load()["square"].sum())}  # type: ignore[attr-defined]
+
+
+@step(version=1)
+def linger_once(pid_file: str) -> pd.DataFrame:
+    """Waits to be killed; the second attempt goes through."""
+    if not Path(pid_file).exists():
+        wait_forever(pid_file)
+    return square(1)
+
+
+@step(version=1)
+def read_slowly(name: str, wait_s: float) -> dict[str, object]:
+    """Relative to the project before and after other tasks have come and gone."""
+    before = Path(name).read_text()
+    time.sleep(wait_s)
+    return {"same": Path(name).read_text() == before, "here": os.getcwd()}
+
+
+@step(version=1)
+def begin_anew(folder: object) -> dict[str, object]:
+    """Meanwhile another run begins."""
+    folder.prepare()  # type: ignore[attr-defined]
+    return {}

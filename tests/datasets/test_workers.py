@@ -1,5 +1,8 @@
 import os
+import signal
 import sys
+import time
+from pathlib import Path
 
 import pytest
 import sample_steps as steps
@@ -108,3 +111,14 @@ def test_leaving_early_ends_the_workers(tmp_path):
     if pid.exists() and pid.read_text():
         with pytest.raises(ProcessLookupError):
             os.kill(int(pid.read_text()), 0)
+
+
+def test_a_worker_that_ends_while_idle_leaves_no_zombie():
+    (outcome,) = run_tasks({"s1": (os.getpid, ())}, 1)
+    os.kill(outcome.value, signal.SIGKILL)
+    end_s = time.monotonic() + 10
+    while (Path("/proc") / str(outcome.value)).exists():
+        assert time.monotonic() < end_s, "still there, if only as a zombie"
+        time.sleep(0.02)
+    (again,) = run_tasks({"s1": (os.getpid, ())}, 1)
+    assert again.value != outcome.value

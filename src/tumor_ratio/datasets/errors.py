@@ -9,6 +9,14 @@ from kedro.io import DatasetError
 from tumor_ratio.errors import TumorRatioError
 
 
+class ClusterError(TumorRatioError, DatasetError):
+    """A Dask cluster cannot be reached, or cannot do this work; no slide is to blame."""
+
+
+class SupersededError(TumorRatioError, DatasetError):
+    """A task ends that was left behind by a run that is no more; its result is not kept."""
+
+
 class StepFailedError(TumorRatioError, DatasetError):
     """More slides failed in a step than the configuration allows."""
 

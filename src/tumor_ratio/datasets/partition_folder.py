@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import uuid
 from collections.abc import Iterable, Mapping
 from contextlib import chdir
 from dataclasses import dataclass, field
@@ -15,12 +16,21 @@ from urllib.parse import quote
 from kedro.io import AbstractDataset
 from kedro.utils import load_obj
 
-from tumor_ratio.datasets.atomic import remove_unfinished, write_json, written_whole
+from tumor_ratio.datasets.atomic import (
+    remove_unfinished,
+    write_json,
+    write_text,
+    written_whole,
+)
+from tumor_ratio.datasets.errors import ClusterError, SupersededError
 from tumor_ratio.datasets.fingerprint import file_hash
 from tumor_ratio.datasets.project_root import below_root, from_root
 
 INDEX = ".index.json"
 SIDECAR = ".fingerprint.json"
+RUN = ".run"
+SHARED_FOLDER_S = 10.0
+"""So long a network folder may take to show a file that another machine has written."""
 
 DatasetConfig = Mapping[str, Any]
 """A Kedro dataset as in the catalog, without its file path."""
@@ -92,11 +102,43 @@ class PartitionFolder:
         result = self.result_path(slide_id)
         return result.with_name(result.name + SIDECAR)
 
-    def prepare(self) -> None:
-        """Make ready for a save: until it ends well, there is nothing to load."""
+    def prepare(self) -> str:
+        """Make ready for a save: until it ends well, there is nothing to load.
+
+        Returns
+        -------
+        str
+            The save's own mark, which lies in the folder until the next save.
+        """
         self.path.mkdir(parents=True, exist_ok=True)
         self._index.unlink(missing_ok=True)
         remove_unfinished(self.path)
+        mark = uuid.uuid4().hex
+        write_text(self._run, mark)
+        return mark
+
+    def check_shared(self, mark: str, where: str) -> None:
+        """Check from another machine that this is the folder of the save with this mark.
+
+        Parameters
+        ----------
+        mark : as `prepare` gave it.
+        where : what checks, for the message.
+
+        Raises
+        ------
+        ClusterError
+            If it is not, after some seconds.
+        """
+        end_s = time.monotonic() + SHARED_FOLDER_S
+        while not self._is_of(mark):
+            if time.monotonic() > end_s:
+                raise ClusterError(
+                    f"{where} does not see the run's folder {self.path}",
+                    f"share {self.root} with all workers under the same path, readable and "
+                    "writable, or run with --params=cluster=processes",
+                )
+            time.sleep(0.2)
 
     def holds(self, slide_id: str, fingerprint: str) -> bool:
         """Whether the slide's result is whole and was made from the same things."""
@@ -117,9 +159,22 @@ class PartitionFolder:
             return {}
         return content if isinstance(content, dict) else {}
 
-    def write(self, slide_id: str, task: partial[Any], fingerprint: str) -> None:
+    def write(self, slide_id: str, task: partial[Any], fingerprint: str, mark: str = "") -> str:
         """Carry out a slide's task and keep the result; runs in a worker process.
 
+        Parameters
+        ----------
+        slide_id, task, fingerprint : what to do, and what its result is made from.
+        mark : of the save; the result is dropped where another save has begun meanwhile. Needed
+            where workers outlive a run that is killed. Empty for no check.
+
+        Returns
+        -------
+        str
+            SHA-256 of the result's file.
+
+        Notes
+        -----
         The old sidecar goes before the new result comes, so that a process killed in between
         leaves a result that nobody trusts. The project is the task's current folder, wherever the
         run was started: relative paths mean the same in every process.
@@ -130,20 +185,31 @@ class PartitionFolder:
         result, sidecar = self.result_path(slide_id), self.sidecar_path(slide_id)
         with written_whole(result) as temporary:
             dataset_at(temporary, self.dataset).save(value)
+            if mark and not self._is_of(mark):
+                raise SupersededError(f"another run has begun to write {self.path}")
             sidecar.unlink(missing_ok=True)
+        sha256 = file_hash(result)
         record = {
             "slide_id": slide_id,
             "fingerprint": fingerprint,
-            "sha256": file_hash(result),
+            "sha256": sha256,
             "bytes": _size(result),
             "seconds": round(time.monotonic() - start_s, 3),
             "products": self._products(value),
         }
         write_json(sidecar, record)
+        return sha256
 
-    def write_index(self, slide_ids: Iterable[str]) -> None:
-        """Make the results of these slides, in this order, the ones that are loaded."""
-        write_json(self._index, {name: self.sidecar(name)["sha256"] for name in slide_ids})
+    def write_index(self, slide_ids: Iterable[str], new: Mapping[str, str]) -> None:
+        """Make the results of these slides, in this order, the ones that are loaded.
+
+        Parameters
+        ----------
+        slide_ids : all of them.
+        new : hashes of those just written, whose sidecars a network folder may still hide.
+        """
+        hashes = {name: new.get(name) or self.sidecar(name)["sha256"] for name in slide_ids}
+        write_json(self._index, hashes)
 
     def read_index(self) -> dict[str, PartitionRef] | None:
         """References to the slides of the last save; None where no save has ended well."""
@@ -159,6 +225,16 @@ class PartitionFolder:
     @property
     def _index(self) -> Path:
         return self.path / INDEX
+
+    @property
+    def _run(self) -> Path:
+        return self.path / RUN
+
+    def _is_of(self, mark: str) -> bool:
+        try:
+            return self._run.read_text(encoding="utf-8") == mark
+        except OSError:
+            return False
 
     def _checked(self, value: Any) -> Any:
         return load_obj(self.schema).validate(value, lazy=True) if self.schema else value

@@ -12,6 +12,7 @@ from typing import Any
 from kedro.io import AbstractDataset, DatasetError
 from kedro_datasets._typing import TablePreview
 
+from tumor_ratio.datasets.cluster import PROCESSES, check_cluster, run_tasks_on
 from tumor_ratio.datasets.errors import NotMadeYetError, StepFailedError
 from tumor_ratio.datasets.failures import failures_file, read_failures, write_failures
 from tumor_ratio.datasets.fingerprint import canonical_json, fingerprint
@@ -19,7 +20,6 @@ from tumor_ratio.datasets.partition_folder import PartitionFolder, PartitionRef
 from tumor_ratio.datasets.progress import progress
 from tumor_ratio.datasets.project_root import from_root, project_root
 from tumor_ratio.datasets.worker import Outcome
-from tumor_ratio.datasets.workers import run_tasks
 from tumor_ratio.steps import SlideTasks
 
 logger = logging.getLogger(__name__)
@@ -43,6 +43,7 @@ class SlidePartitions(AbstractDataset[SlideTasks, dict[str, PartitionRef]]):
     suffix : of the result files, with its dot.
     step : the step's name in messages and failures; by default the folder's name.
     workers : processes; "auto" for one a core, 0 to work in the main process (for debugging).
+    cluster : where the workers are: see `tumor_ratio.datasets.cluster`.
     allowed_failures : share of the slides that may fail; if all fail, the step always does.
     failures : folder of the lists of failures; by default `failures` beside `path`.
     schema : dotted name of the pandera schema of each result, checked before it is written.
@@ -62,6 +63,7 @@ class SlidePartitions(AbstractDataset[SlideTasks, dict[str, PartitionRef]]):
         suffix: str,
         step: str = "",
         workers: int | str = "auto",
+        cluster: str = PROCESSES,
         allowed_failures: float = 0.5,
         failures: str | None = None,
         schema: str = "",
@@ -72,12 +74,13 @@ class SlidePartitions(AbstractDataset[SlideTasks, dict[str, PartitionRef]]):
             raise ValueError(f"workers is 'auto' or a number from 0 on, not {workers!r}")
         if not 0 <= allowed_failures <= 1:
             raise ValueError(f"allowed_failures is a share in [0, 1], not {allowed_failures!r}")
-        place = Path(path)
+        place = Path(path).absolute()  # workers elsewhere have another current folder
         root = project_root(place)
         self._folder = PartitionFolder(place, suffix, dict(dataset), root, schema)
         self._failures = from_root(failures, root) if failures else place.parent / "failures"
         self._step = step or place.name
         self._workers = workers
+        self._cluster = check_cluster(cluster)
         self._allowed_failures = allowed_failures
         self._pipeline = pipeline
         self.metadata = metadata
@@ -103,14 +106,14 @@ class SlidePartitions(AbstractDataset[SlideTasks, dict[str, PartitionRef]]):
             If a task has no fingerprint or cannot be sent to a worker; nothing has run then.
         """
         fingerprints = {slide_id: self._fingerprint(task) for slide_id, task in data.items()}
-        self._folder.prepare()
+        mark = self._folder.prepare()
         pending = {
             slide_id: task
             for slide_id, task in data.items()
             if not self._folder.holds(slide_id, fingerprints[slide_id])
         }
-        failed = {o.name: o for o in self._run(pending, fingerprints) if o.failed}
-        failed = {name: failed[name] for name in data if name in failed}
+        outcomes = {o.name: o for o in self._run(pending, fingerprints, mark)}
+        failed = {name: outcomes[name] for name in pending if outcomes[name].failed}
         write_failures(self._failures, self._step, failed.values())
         logger.info(
             "%s: %d slides: %d reused, %d done, %d failed",
@@ -123,7 +126,8 @@ class SlidePartitions(AbstractDataset[SlideTasks, dict[str, PartitionRef]]):
             ),
         )
         self._check_share(failed, len(data))
-        self._folder.write_index(slide_id for slide_id in data if slide_id not in failed)
+        new = {name: o.value for name, o in outcomes.items() if not o.failed}
+        self._folder.write_index((name for name in data if name not in failed), new)
 
     def load(self) -> dict[str, PartitionRef]:
         """References to the finished slides of the last save, in its order.
@@ -169,15 +173,17 @@ class SlidePartitions(AbstractDataset[SlideTasks, dict[str, PartitionRef]]):
         return hashlib.sha256(config.encode()).hexdigest()
 
     def _run(
-        self, tasks: Mapping[str, partial[Any]], fingerprints: Mapping[str, str]
+        self, tasks: Mapping[str, partial[Any]], fingerprints: Mapping[str, str], mark: str
     ) -> list[Outcome]:
+        kept = mark if self._cluster != PROCESSES else ""
         calls = {
-            name: (self._folder.write, (name, task, fingerprints[name]))
+            name: (self._folder.write, (name, task, fingerprints[name], kept))
             for name, task in tasks.items()
         }
+        ready = (self._folder.check_shared, (mark,))
         outcomes = []
         with progress(self._step, len(calls)) as advance:
-            for outcome in run_tasks(calls, self._workers):
+            for outcome in run_tasks_on(self._cluster, calls, self._workers, ready):
                 advance()
                 outcomes.append(outcome)
                 if outcome.failed:
@@ -212,4 +218,5 @@ class SlidePartitions(AbstractDataset[SlideTasks, dict[str, PartitionRef]]):
             "suffix": self._folder.suffix,
             "step": self._step,
             "workers": self._workers,
+            "cluster": self._cluster,
         }

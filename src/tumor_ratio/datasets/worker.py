@@ -97,16 +97,17 @@ def worker_main(pipe: Connection, parent: int) -> None:
     parent : the process to end with.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    threading.Thread(target=end_with, args=(parent,), daemon=True).start()
     logging.basicConfig(level=logging.WARNING, format="%(processName)s: %(message)s")
     try:
         while pipe.poll(IDLE_EXIT_S):
-            pipe.send(_serve(pipe.recv_bytes()))
+            pipe.send(serve(pipe.recv_bytes()))
     except (EOFError, OSError):
         return
 
 
-def _serve(message: bytes) -> Outcome:
+def serve(message: bytes) -> Outcome:
+    """Carry out a pickled (name, function, arguments); what cannot be unpickled is a failure."""
     try:
         name, function, args = pickle.loads(message)  # our own parent wrote it
     except Exception as error:
@@ -114,7 +115,7 @@ def _serve(message: bytes) -> Outcome:
     return carry_out(name, function, args)
 
 
-def _end_with(parent: int) -> None:
+def end_with(parent: int) -> None:
     """End this process, in the middle of whatever it does, once its parent is gone."""
     while os.getppid() == parent:
         time.sleep(PARENT_POLL_S)

@@ -11,6 +11,7 @@ import atexit
 import multiprocessing
 import os
 import pickle
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -58,7 +59,7 @@ def run_tasks(tasks: Mapping[str, Task], workers: int | str = "auto") -> Iterato
     if count == 0:
         yield from (carry_out(name, function, args) for name, (function, args) in tasks.items())
         return
-    messages = {name: _message(name, task) for name, task in tasks.items()}
+    messages = {name: task_message(name, task) for name, task in tasks.items()}
     pool = _pool_of(count)
     finished = False
     try:
@@ -69,7 +70,14 @@ def run_tasks(tasks: Mapping[str, Task], workers: int | str = "auto") -> Iterato
             pool.close()
 
 
-def _message(name: str, task: Task) -> bytes:
+def task_message(name: str, task: Task) -> bytes:
+    """Pickle (name, function, arguments) for another process.
+
+    Raises
+    ------
+    TypeError
+        If the task cannot be sent, or not be found there.
+    """
     function, args = task
     for each in (function, *args):
         inner = getattr(each, "func", each)
@@ -168,6 +176,8 @@ class _Worker:
         with start_environment(threads):
             self.process.start()
         theirs.close()
+        self._reaping = threading.Lock()
+        threading.Thread(target=self._reap, daemon=True, name="reaper").start()
 
     def send(self, message: bytes) -> bool:
         """Hand over a task; False where the worker is gone."""
@@ -185,19 +195,29 @@ class _Worker:
                 raise EOFError
             outcome: Outcome = self.pipe.recv()
         except (EOFError, OSError):
-            self.process.join(1)  # its own exit code says more than ours
+            self._join(1)  # its own exit code says more than ours
             self.kill()
             return None
         return outcome
 
     def exit_reason(self) -> str:
-        code = self.process.exitcode
+        with self._reaping:
+            code = self.process.exitcode
         return f"killed by signal {-code}" if code is not None and code < 0 else f"exit code {code}"
 
     def kill(self) -> None:
         self.process.kill()
-        self.process.join(5)
+        self._join(5)
         self.pipe.close()
+
+    def _join(self, limit_s: float) -> None:
+        with self._reaping:  # of two threads that wait for a process, one learns no exit code
+            self.process.join(limit_s)
+
+    def _reap(self) -> None:
+        """Let a worker that ends when nobody asks it, as an idle one does, leave no zombie."""
+        wait([self.process.sentinel])
+        self._join(5)
 
 
 _POOLS: dict[int, Pool] = {}
