@@ -15,7 +15,12 @@ from urllib.parse import quote
 from kedro.io import AbstractDataset
 from kedro.utils import load_obj
 
-from tumor_ratio.datasets.atomic import remove_unfinished, write_json, written_whole
+from tumor_ratio.atomic import (
+    full_disk_explained,
+    remove_unfinished,
+    write_json,
+    written_whole,
+)
 from tumor_ratio.datasets.fingerprint import file_hash
 from tumor_ratio.datasets.project_root import below_root, from_root
 
@@ -94,7 +99,8 @@ class PartitionFolder:
 
     def prepare(self) -> None:
         """Make ready for a save: until it ends well, there is nothing to load."""
-        self.path.mkdir(parents=True, exist_ok=True)
+        with full_disk_explained(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
         self._index.unlink(missing_ok=True)
         remove_unfinished(self.path)
 
