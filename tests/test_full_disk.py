@@ -335,7 +335,7 @@ def test_a_phantom_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(phantom_pair, "section_painter", lambda *_: Painter())
     render = phantom_pair.render_pair
     whole = contents(render(plan, tmp_path / "whole").he_path.parent)
-    for disk in writes(tmp_path):
+    for disk in writes(tmp_path, every=3):
         folder = Path(disk.folder)
         try:
             with full_disk(disk):

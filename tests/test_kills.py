@@ -1,6 +1,6 @@
 """Killed at random moments, a run or a worker costs time and nothing else.
 
-Four moments here; twenty, or as many as one likes, with `make bench ARGS=kills`.
+Two moments here, one for each; twenty with `make bench ARGS=kills`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import pytest
 from tests.kills import differences, killed_and_continued, moments, undisturbed
 from tests.main_job import Job
 
-MOMENTS = moments(4)
+MOMENTS = moments(2)
 
 
 @pytest.fixture(scope="module")
