@@ -146,6 +146,36 @@ def full_size() -> None:
     full.main(Path(tempfile.gettempdir()) / "tumor-ratio-full-size")
 
 
+def kills() -> None:
+    """Kill a run or a worker at 20 random moments; end at the first that leaves a trace."""
+    from tests.kills import differences, killed_and_continued, moments, undisturbed
+    from tests.main_job import Job
+
+    with tempfile.TemporaryDirectory() as folder:
+        whole = Job.in_folder(_made(Path(folder) / "whole"))
+        work_s = undisturbed(whole)
+        print(f"an undisturbed run works for {work_s:.1f} s", flush=True)
+        for index, moment in enumerate(moments(20)):
+            start = time.perf_counter()
+            job = Job.in_folder(_made(Path(folder) / str(index)))
+            hit = killed_and_continued(job, moment, work_s, seed=index)
+            different = differences(job, whole)
+            outcome = f"differ: {different}" if different else "equal tables, no process left"
+            seconds = time.perf_counter() - start
+            name = f"kill {index + 1}: {moment.victim} at {moment.share:.0%} ({hit})"
+            print(f"{name:<58} {outcome} ({seconds:.1f} s)", flush=True)
+            if different:
+                sys.exit(1)
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
+ON_REQUEST = {"kills": kills}
+"""Take minutes: run only where they are named."""
+
 BENCHMARKS = {
     "similarity": similarity,
     "ratios": ratios,
@@ -158,11 +188,12 @@ BENCHMARKS = {
 
 def main() -> None:
     chosen = sys.argv[1:] or list(BENCHMARKS)
-    unknown = [name for name in chosen if name not in BENCHMARKS]
+    known = {**BENCHMARKS, **ON_REQUEST}
+    unknown = [name for name in chosen if name not in known]
     if unknown:
-        sys.exit(f"unknown: {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
+        sys.exit(f"unknown: {', '.join(unknown)}; there are {', '.join(known)}")
     for name in chosen:
-        BENCHMARKS[name]()
+        known[name]()
 
 
 if __name__ == "__main__":

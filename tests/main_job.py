@@ -8,7 +8,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,8 @@ import yaml
 
 PROJECT = Path(__file__).resolve().parents[1]
 LIMIT_S = 400
+MARK = "TUMOR_RATIO_TEST_JOB"
+"""Environment variable by which a run's processes are found, also when their parent is gone."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class Job:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            env={**os.environ, "COLUMNS": "400", "OMP_NUM_THREADS": "2"},
+            env={**os.environ, "COLUMNS": "400", "OMP_NUM_THREADS": "2", MARK: str(self.data)},
         )
 
     def run(self, *arguments: str) -> tuple[int, str]:
@@ -68,6 +71,23 @@ class Job:
             process.send_signal(signal.SIGKILL)
             process.communicate()
 
+    def processes(self) -> dict[int, str]:
+        """Command lines of this job's processes that live, by process id."""
+        return {pid: command for pid, command in _commands() if _marked(pid, str(self.data))}
+
     def newest(self, name: str) -> Path:
         """File of a versioned table's newest version."""
         return max((self.data / name).glob(f"*/{Path(name).name}"))
+
+
+def _commands() -> Iterator[tuple[int, str]]:
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it has just ended
+            yield int(path.parent.name), path.read_bytes().replace(b"\0", b" ").decode()
+
+
+def _marked(pid: int, mark: str) -> bool:
+    try:
+        return f"{MARK}={mark}".encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return False

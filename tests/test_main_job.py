@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -138,31 +139,73 @@ def bad_slides(folder: Path, good: Path) -> list[str]:
         resolutionunit="CENTIMETER",
     )
     Image.new("RGB", (1, 1)).save(folder / "onepixel.png")
-    for name in ("good.tif", "fine.tif"):
+    rgb = np.full((64, 64, 3), 200, np.uint8)
+    tifffile.imwrite(folder / "deep.tif", rgb.astype(np.uint16) * 257, photometric="rgb")
+    stack = np.zeros((2, 3, 2, 64, 64), np.uint8)
+    tifffile.imwrite(folder / "stack.ome.tif", stack, metadata={"axes": "TZCYX"})
+    tifffile.imwrite(folder / "packed.tif", rgb, photometric="rgb", tile=(32, 32))
+    with tifffile.TiffFile(folder / "packed.tif", mode="r+") as tif:
+        tif.pages[0].tags["Compression"].overwrite(52479)
+    for name, size in (("bomb.tif", 10**6), ("flat.tif", 0)):
+        shutil.copy(folder / "packed.tif", folder / name)
+        with tifffile.TiffFile(folder / name, mode="r+") as tif:
+            tif.pages[0].tags["ImageLength"].overwrite(size)
+            tif.pages[0].tags["ImageWidth"].overwrite(size or 64)
+    tile = np.random.default_rng(0).integers(0, 255, (300, 200, 3), dtype=np.uint8)
+    tifffile.imwrite(folder / "cut.tif", tile, photometric="rgb", tile=(64, 64))
+    os.truncate(folder / "cut.tif", (folder / "cut.tif").stat().st_size - 2000)
+    (folder / "folder.svs").mkdir()
+    (folder / "empty.svs").touch()
+    os.mkfifo(folder / "pipe.svs")
+    (folder / "loop.svs").symlink_to(folder / "loop.svs")
+    (folder / "outside.tif").symlink_to(good)
+    for name in ("good.tif", "fine slide \N{MICROSCOPE}.tif"):
         shutil.copy(good, folder / name)
     return [
         "slide_id,he_path,ihc_path,he_mpp",
         "good,good.tif,,",
-        "fine,fine.tif,,0.5",
+        "fine,fine slide \N{MICROSCOPE}.tif,,0.5",
         "absent,absent.tif,,",
         "noimage,noimage.tif,,",
         "truncated,truncated.tif,,",
         "nompp,nompp.png,,",
         "blank,blank.tif,,",
         "onepixel,onepixel.png,,0.5",
+        *(f"{name.split('.')[0]},{name},,0.5" for name in REFUSED),
+        "up,../outside.tif,,0.5",
+        "halved,good2.tif,gone.tif,0.5",
     ]
+
+
+REFUSED = {
+    "deep.tif": "convert it to 8-bit RGB",
+    "stack.ome.tif": "export one 8-bit RGB plane",
+    "packed.tif": "52479 is not a known COMPRESSION",
+    "bomb.tif": "larger than any slide",
+    "flat.tif": "which is empty",
+    "cut.tif": "the file is truncated",
+    "folder.svs": "a folder, not a file; correct the path",
+    "empty.svs": "the file is empty",
+    "pipe.svs": "a device or pipe, not a file",
+    "loop.svs": "leads back to itself",
+    "outside.tif": "lies outside",
+}
 
 
 def test_each_bad_slide_costs_one_row(finished: Job, tmp_path: Path) -> None:
     good = next((finished.data / "01_raw" / "phantoms").rglob("*_he.tif"))
-    manifest = tmp_path / "manifest.csv"
-    manifest.write_text("\n".join(bad_slides(tmp_path, good)))
+    slides = tmp_path / "slides"
+    slides.mkdir()
+    shutil.copy(good, slides / "good2.tif")
+    manifest = slides / "manifest.csv"
+    manifest.write_text("\n".join(bad_slides(slides, good)))
     job = Job.in_folder(tmp_path / "job")
     path = job.conf / "test" / "globals.yml"
-    path.write_text(path.read_text().replace("allowed_failures: 0.5", "allowed_failures: 0.9"))
+    path.write_text(path.read_text().replace("allowed_failures: 0.5", "allowed_failures: 0.95"))
     code, printed = job.run(
         "--pipelines=data_processing",
-        f"--params=cohort.source=manifest,cohort.manifest.path={manifest}",
+        f"--params=cohort.source=manifest,cohort.manifest.path={manifest},"
+        f"cohort.manifest.allowed_root={slides}",
     )
     assert code == 0, printed[-4000:]
     lists = (job.data / "08_reporting" / "failures").glob("*.csv")
@@ -174,8 +217,16 @@ def test_each_bad_slide_costs_one_row(finished: Job, tmp_path: Path) -> None:
         "nompp",
         "blank",
         "onepixel",
+        "up",
+        "halved",
+        *(name.split(".")[0] for name in REFUSED),
     }
     assert failures.index.is_unique
+    for name, reason in REFUSED.items():
+        assert reason in failures.loc[name.split(".")[0], "message"]
+    assert "lies outside" in failures.loc["up", "message"]
+    assert "gone.tif: no such file" in failures.loc["halved", "message"]
+    assert failures["message"].str.contains(";").all()  # what to do
     assert not failures["message"].str.contains("\n").any()
     assert "he_mpp" in failures.loc["nompp", "message"]
     assert "no tissue" in failures.loc["blank", "message"]

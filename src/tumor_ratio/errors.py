@@ -65,5 +65,9 @@ class DownloadError(TumorRatioError):
     """A file or a listing cannot be had from its server, or not be kept on this disk."""
 
 
+class DiskFullError(TumorRatioError):
+    """There is no room for a file; what was there before is untouched."""
+
+
 class ModelUnavailableError(TumorRatioError):
     """A model or its pretrained weights cannot be had; the remedy names the setting."""

@@ -6,8 +6,8 @@ import pytest
 from kedro.io import DatasetError
 
 from tumor_ratio import __version__
+from tumor_ratio.atomic import write_json
 from tumor_ratio.datasets import tracking
-from tumor_ratio.datasets.atomic import write_json
 from tumor_ratio.datasets.fingerprint import fingerprint
 from tumor_ratio.datasets.trained_model import (
     ModelRef,

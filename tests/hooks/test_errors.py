@@ -1,3 +1,4 @@
+import errno
 import pickle
 import sys
 
@@ -60,3 +61,17 @@ def test_short_display_for_users_full_display_for_bugs(monkeypatch, capsys):
 def test_missing_inputs_survive_pickling():
     error = MissingInputsError(["labels"], ["ground_truth"])
     assert str(pickle.loads(pickle.dumps(error))) == str(error)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device", "/data/mlflow"),
+        RuntimeError("(sqlite3.OperationalError) database or disk is full\n[SQL: INSERT ...]"),
+    ],
+)
+def test_a_full_disk_is_told_in_one_line_wherever_it_is_met(error):
+    told = reason_for_user(error)
+    assert "no space left on the disk" in told
+    assert "free some space and run again" in told
+    assert "\n" not in told

@@ -35,6 +35,19 @@ def test_an_empty_file(tmp_path: Path) -> None:
     assert "the file is empty" in refusal(tmp_path / "a.svs")
 
 
+@pytest.mark.parametrize("call", ["stat", "open"])
+def test_a_file_that_may_not_be_read(
+    smooth_rgb, write_pyramid, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    path = write_pyramid(smooth_rgb(64, 64))
+
+    def denied(*_: object, **__: object) -> None:  # root may read every file
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, call, denied)
+    assert "no permission to read the file; give your account the right" in refusal(path)
+
+
 def test_not_an_image(tmp_path: Path) -> None:
     (tmp_path / "a.svs").write_text("patient list, 2021")
     assert "not an image" in refusal(tmp_path / "a.svs")

@@ -9,8 +9,8 @@ from typing import Any
 
 from kedro.io import AbstractDataset
 
+from tumor_ratio.atomic import write_json
 from tumor_ratio.cohort.pair import Cohort
-from tumor_ratio.datasets.atomic import write_json
 from tumor_ratio.datasets.errors import NotMadeYetError
 from tumor_ratio.datasets.project_root import below_root, from_root, project_root
 

@@ -10,7 +10,7 @@ import pandas as pd
 from kedro.io import AbstractDataset, DatasetError
 from kedro_datasets._typing import TablePreview
 
-from tumor_ratio.datasets.atomic import written_whole
+from tumor_ratio.atomic import written_whole
 from tumor_ratio.datasets.worker import Outcome
 
 COLUMNS = ["slide_id", "step", "error", "message"]

@@ -16,7 +16,8 @@ from urllib.parse import quote
 from kedro.io import AbstractDataset
 from kedro.utils import load_obj
 
-from tumor_ratio.datasets.atomic import (
+from tumor_ratio.atomic import (
+    full_disk_explained,
     remove_unfinished,
     write_json,
     write_text,
@@ -110,7 +111,8 @@ class PartitionFolder:
         str
             The save's own mark, which lies in the folder until the next save.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
+        with full_disk_explained(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
         self._index.unlink(missing_ok=True)
         remove_unfinished(self.path)
         mark = uuid.uuid4().hex

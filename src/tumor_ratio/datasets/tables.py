@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -13,7 +12,7 @@ import pandas as pd
 from kedro.io import AbstractVersionedDataset, DatasetError, Version
 from kedro_datasets._typing import TablePreview
 
-from tumor_ratio.datasets.atomic import remove_unfinished, temporary_name, written_whole
+from tumor_ratio.atomic import folder_written_whole, remove_unfinished, written_whole
 
 COMMENT = "# "
 SUFFIXES = (".parquet", ".csv")
@@ -96,13 +95,9 @@ class TableDataset(AbstractVersionedDataset[pd.DataFrame, pd.DataFrame]):
 @contextmanager
 def _version_written_whole(path: Path) -> Iterator[Path]:
     """Write `<versions>/<version>/<file>`; the version's folder appears when it is whole."""
-    folder = path.parent
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    remove_unfinished(folder.parent)
-    unfinished = temporary_name(folder)
-    unfinished.mkdir()
-    yield unfinished / path.name
-    os.replace(unfinished, folder)
+    remove_unfinished(path.parent.parent)
+    with folder_written_whole(path.parent) as unfinished:
+        yield unfinished / path.name
 
 
 def _write_csv(

@@ -15,8 +15,8 @@ from kedro.io import AbstractDataset
 from kedro_datasets._typing import JSONPreview
 
 from tumor_ratio import __version__
+from tumor_ratio.atomic import full_disk_explained, remove_unfinished, write_json
 from tumor_ratio.datasets import tracking
-from tumor_ratio.datasets.atomic import write_json
 from tumor_ratio.datasets.errors import NotMadeYetError
 from tumor_ratio.datasets.fingerprint import fingerprint
 from tumor_ratio.datasets.project_root import project_root
@@ -104,6 +104,7 @@ class TrainedModelDataset(AbstractDataset[TrainTask, ModelRef]):
         folder = self._path / key[:16]
         (self._path / LATEST).unlink(missing_ok=True)  # a killed training leaves no older model
         if self._retrain and folder.exists():
+            (folder / CARD).unlink(missing_ok=True)  # first: half a folder is no finished model
             shutil.rmtree(folder)
         card = _read_json(folder / CARD)
         if card.get("fingerprint") == key:
@@ -171,7 +172,9 @@ def metrics_of(model: ModelRef) -> dict[str, float]:
 
 
 def _train(task: TrainTask, folder: Path, key: str) -> dict[str, Any]:
-    folder.mkdir(parents=True, exist_ok=True)
+    with full_disk_explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    remove_unfinished(folder)
     history = dict(read_history(folder))
     if history:
         logger.info("going on with the training in %s after epoch %d", folder, max(history))

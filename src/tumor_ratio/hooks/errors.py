@@ -11,12 +11,16 @@ from types import TracebackType
 import click
 from kedro.validation import ParameterValidationError
 
+from tumor_ratio.atomic import is_full_disk
 from tumor_ratio.errors import ConfigurationError, TumorRatioError
 
 FULL_TRACEBACK = "TUMOR_RATIO_TRACEBACK"
 """Environment variable: any value shows Python's traceback as well."""
 
 _PYDANTIC_NOISE = re.compile(r" \[type=\w+, input_value=.*\]$|\n +For further information.*", re.M)
+
+MLFLOW_FULL = "database or disk is full"
+"""What SQLite says, in which MLflow keeps its runs."""
 
 FOR_USERS = (TumorRatioError, ParameterValidationError, click.ClickException)
 
@@ -77,4 +81,7 @@ def reason_for_user(error: BaseException) -> str | None:
         if isinstance(cause, FOR_USERS):
             return _PYDANTIC_NOISE.sub("", str(cause))
         cause = cause.__cause__
+    if is_full_disk(error) or MLFLOW_FULL in str(error):
+        first = (str(error).strip().splitlines() or [""])[0][:200]
+        return f"no space left on the disk ({first}); free some space and run again"
     return None

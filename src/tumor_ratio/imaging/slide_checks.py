@@ -39,8 +39,11 @@ def choose_reader(path: Path) -> Reader:
         If there is no such file, or none of them can read it.
     """
     _check_file(path)
-    with path.open("rb") as file:
-        is_tiff = file.read(4) in {b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"}
+    try:
+        with path.open("rb") as file:
+            is_tiff = file.read(4) in {b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"}
+    except PermissionError as error:
+        raise _not_allowed() from error
     if is_tiff:
         return _tiff_reader(path)
     try:
@@ -122,6 +125,8 @@ def _check_file(path: Path) -> None:
         status = path.stat()
     except FileNotFoundError:
         raise UnreadableError("no such file", "correct the path in the manifest") from None
+    except PermissionError as error:
+        raise _not_allowed() from error
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise UnreadableError(
@@ -134,6 +139,12 @@ def _check_file(path: Path) -> None:
         raise UnreadableError("a device or pipe, not a file", "correct the path in the manifest")
     if status.st_size == 0:
         raise UnreadableError("the file is empty", DAMAGED)
+
+
+def _not_allowed() -> UnreadableError:
+    return UnreadableError(
+        "no permission to read the file", "give your account the right to read it and its folders"
+    )
 
 
 def _tiff_reader(path: Path) -> Reader:

@@ -18,10 +18,10 @@ import numpy as np
 import numpy.typing as npt
 import tifffile
 
+from tumor_ratio.atomic import PREFIX, remove_unfinished, temporary_name
 from tumor_ratio.imaging.readers import Reader, RgbImage, UnreadableError, one_line
 from tumor_ratio.imaging.tiff_checks import DAMAGED
 from tumor_ratio.imaging.tiff_reader import TiffReader
-from tumor_ratio.processes import is_running
 
 STRIPPED_LIMIT_PX = 64_000_000
 """Slides in strips with fewer pixels are read as they are."""
@@ -29,8 +29,6 @@ STRIPPED_LIMIT_PX = 64_000_000
 TILE_PX = 512
 SMALLEST_LEVEL_PX = 1024
 COPY_VERSION = 1
-
-_WRITING = ".writing-"
 
 
 def needs_tiled_copy(path: Path, reader: Reader) -> bool:
@@ -64,10 +62,10 @@ def tiled_copy(path: Path, folder: Path) -> Path:
     if target.is_file():
         return target
     source = TiffReader(path)
-    partial = target.with_name(f"{_WRITING}{os.getpid()}-{target.name}")
+    partial = temporary_name(target)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _remove_abandoned(folder)
+        remove_unfinished(folder)
         _write_pyramid(source, partial)
         os.replace(partial, target)
     except OSError as error:
@@ -83,7 +81,7 @@ def tiled_copy(path: Path, folder: Path) -> Path:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
     for old in folder.glob(f"*-{_place(path)}-*.tif"):
-        if old != target and not old.name.startswith(_WRITING):
+        if old != target and not old.name.startswith(PREFIX):
             old.unlink(missing_ok=True)  # of an earlier state of the same file
     return target
 
@@ -101,14 +99,6 @@ def _place(path: Path) -> str:
 
 def _short_hash(text: str) -> str:
     return hashlib.sha256(os.fsencode(text)).hexdigest()[:12]
-
-
-def _remove_abandoned(folder: Path) -> None:
-    """Remove what killed processes left half written."""
-    for left in folder.glob(f"{_WRITING}*.tif"):
-        pid = left.name[len(_WRITING) :].split("-", 1)[0]
-        if pid.isdigit() and not is_running(int(pid)):
-            left.unlink(missing_ok=True)
 
 
 def _write_pyramid(source: TiffReader, partial: Path) -> None:

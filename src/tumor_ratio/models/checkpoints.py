@@ -9,7 +9,6 @@ always finds the weights it names.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from tumor_ratio.atomic import full_disk_explained, remove_unfinished, written_whole
 from tumor_ratio.errors import TumorRatioError
 from tumor_ratio.models.weights_files import read_weights, write_weights
 
@@ -56,7 +56,9 @@ class CheckpointFolder:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
+        with full_disk_explained(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        remove_unfinished(folder)
 
     def save_best(self, epoch: int, weights: Mapping[str, Any]) -> None:
         """Keep the weights of a new best epoch; call it before `save`."""
@@ -72,6 +74,11 @@ class CheckpointFolder:
         Parameters
         ----------
         state : tensors and plain values, nested in dicts and lists.
+
+        Raises
+        ------
+        DiskFullError
+            If there is no room; the checkpoint before it then still holds.
         """
         import torch
 
@@ -81,10 +88,10 @@ class CheckpointFolder:
             "best_epoch": progress.best_epoch,
             "best_score": progress.best_score,
         }
-        temporary = self.folder / (STATE_FILE + ".part")
-        torch.save(content, temporary)
-        os.replace(temporary, self.folder / STATE_FILE)
-        for file in self.folder.glob("best_*.safetensors*"):
+        path = self.folder / STATE_FILE
+        with written_whole(path) as temporary, temporary.open("wb") as stream:
+            torch.save(content, stream)  # to a path, it would not say that the disk is full
+        for file in self.folder.glob("best_*.safetensors"):
             if file != self._best(progress.best_epoch):
                 file.unlink()
 

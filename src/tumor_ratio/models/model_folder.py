@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tumor_ratio.atomic import full_disk_explained, remove_unfinished, write_text
 from tumor_ratio.errors import ModelUnavailableError
 from tumor_ratio.models.devices import ComputeOptions, resolve_compute
 from tumor_ratio.models.normalisation import (
@@ -49,8 +49,15 @@ def write_model(
     -------
     dict
         The card: the description with `architecture`, `patch_px` and `normalisation`.
+
+    Raises
+    ------
+    DiskFullError
+        If there is no room; the folder then holds no finished model.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    with full_disk_explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    remove_unfinished(folder)
     card = {
         **description,
         "patch_px": network.architecture.patch_px,
@@ -59,10 +66,8 @@ def write_model(
     }
     (folder / CARD_FILE).unlink(missing_ok=True)
     write_weights(network.state_dict(), folder / WEIGHTS_FILE)
-    temporary = folder / (CARD_FILE + ".part")
     text = json.dumps(card, indent=2, allow_nan=False)
-    temporary.write_text(text + "\n", encoding="utf-8")
-    os.replace(temporary, folder / CARD_FILE)
+    write_text(folder / CARD_FILE, text + "\n")
     return dict(json.loads(text))
 
 

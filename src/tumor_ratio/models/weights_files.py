@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tumor_ratio.atomic import written_whole
 from tumor_ratio.errors import ModelUnavailableError
 
 
@@ -56,11 +56,16 @@ def read_weights(path: Path, *, setting: str = "weights_path") -> dict[str, Any]
 
 
 def write_weights(weights: Mapping[str, Any], path: Path) -> None:
-    """Write tensors as `.safetensors`; the file appears whole or not at all."""
-    from safetensors.torch import save_file
+    """Write tensors as `.safetensors`; the file appears whole or not at all.
 
-    temporary = path.with_name(path.name + ".part")
-    save_file(
-        {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}, temporary
-    )
-    os.replace(temporary, path)
+    Raises
+    ------
+    DiskFullError
+        If there is no room for it.
+    """
+    from safetensors.torch import save
+
+    # Written by Python, since the library's own writer does not say that the disk is full.
+    content = save({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()})
+    with written_whole(path) as temporary:
+        temporary.write_bytes(content)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from tumor_ratio.atomic import folder_written_whole, remove_unfinished
 from tumor_ratio.imaging.transform import Transform
 from tumor_ratio.phantom.fields import tissue_fields
 from tumor_ratio.phantom.plan import PhantomSlide
@@ -39,21 +39,23 @@ def render_pair(
     plan : one slide of `plan_phantom`.
     folder : made where it does not exist.
     block_tiles : width of the blocks, in TIFF tiles; no effect on the files.
+
+    Raises
+    ------
+    DiskFullError
+        If there is no room for the files.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    truth_dir = folder / "truth" / plan.slide_id
+    for place in (folder, truth_dir.parent):
+        remove_unfinished(place)
     tissue = tissue_fields(plan)
     volume = tissue_volume(plan, tissue)
     transform = section_transform(plan)
     sections = tuple(cut_section(plan, tissue, volume, name, transform) for name in SECTIONS)
 
-    truth_dir = folder / "truth" / plan.slide_id
-    partial = truth_dir.with_name(f".{plan.slide_id}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    write_truth(partial, plan, tissue, sections, transform)
-    shutil.rmtree(truth_dir, ignore_errors=True)
-    partial.replace(truth_dir)
+    with folder_written_whole(truth_dir) as unfinished:
+        write_truth(unfinished, plan, tissue, sections, transform)
 
     paths = {}
     for section in sections:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
+import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import tifffile
+
+from tumor_ratio.atomic import temporary_name, written_whole
 
 Rgb = npt.NDArray[np.uint8]
 ReadBlock = Callable[[int, int, int, int], Rgb]
@@ -40,22 +44,25 @@ def write_pyramid(
     path : the finished file; written under a temporary name and renamed, so it is whole or absent.
     read : gives level 0's pixels, called in row-major order.
     block_tiles : width of a block, in tiles; no effect on the result.
+
+    Raises
+    ------
+    DiskFullError
+        If there is no room for the file or for its levels meanwhile.
     """
     sizes = [(width_px, height_px)]
     while max(sizes[-1]) > SMALLEST_LEVEL_PX and min(sizes[-1]) >= 2:
         sizes.append((sizes[-1][0] // 2, sizes[-1][1] // 2))
-    partial = path.with_name(f".{path.name}.partial")
-    folder = path.with_name(f".{path.name}.levels")  # a fixed name: a killed run's is cleared here
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    with ExitStack() as stack:
-        stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        writer = stack.enter_context(tifffile.TiffWriter(partial, bigtiff=_is_big(sizes)))
+    with (
+        written_whole(path) as unfinished,
+        _scratch_folder(path) as folder,
+        tifffile.TiffWriter(unfinished, bigtiff=_is_big(sizes)) as writer,
+    ):
         for level, (width, height) in enumerate(sizes):
             smaller = None
             if level + 1 < len(sizes):
                 shape = (sizes[level + 1][1], sizes[level + 1][0], 3)
-                smaller = np.memmap(folder / f"{level + 1}", np.uint8, "w+", shape=shape)
+                smaller = _pixels_on_disk(folder / f"{level + 1}", shape)
             tiles = _tiles(read, width, height, tile_px, block_tiles, smaller)
             per_cm = 1e4 / (mpp * 2**level)
             writer.write(
@@ -76,7 +83,31 @@ def write_pyramid(
             )
             if smaller is not None:
                 read = _window_of(smaller)
-    partial.replace(path)
+
+
+@contextmanager
+def _scratch_folder(path: Path) -> Iterator[Path]:
+    """Give a folder beside `path`, with the name of what is unfinished, for the block's time."""
+    folder = temporary_name(path.with_name(f"{path.name}.levels"))
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _pixels_on_disk(path: Path, shape: tuple[int, int, int]) -> npt.NDArray[np.uint8]:
+    """Array in a new file whose room is taken at once: a full disk is an error here.
+
+    Later, while mapped memory is written, it would kill the process.
+    """
+    with path.open("wb") as file:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, math.prod(shape))
+        else:  # macOS: mapping extends the file
+            file.truncate(math.prod(shape))
+    return np.memmap(path, np.uint8, "r+", shape=shape)
 
 
 def _is_big(sizes: list[tuple[int, int]]) -> bool:

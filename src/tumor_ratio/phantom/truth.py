@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -68,7 +69,7 @@ def write_truth(
     for section in sections:
         section.table.to_parquet(folder / f"nuclei_{section.name}.parquet", index=False)
     share = np.rint(255 * np.clip(tissue.tumor, 0, 1)).astype(np.uint8)
-    Image.fromarray(share).save(folder / "tumor_share.png")
+    _write_png(folder / "tumor_share.png", share)
     record = {"plan": plan.to_record(), "transform": transform.to_record()}
     _write_json(folder / "plan.json", record)
     lesions = {
@@ -80,6 +81,12 @@ def write_truth(
         )
     }
     _write_json(folder / "lesions.json", lesions)
+
+
+def _write_png(path: Path, grey: npt.NDArray[np.uint8]) -> None:
+    buffer = io.BytesIO()  # writing a file itself, Pillow would not say that the disk is full
+    Image.fromarray(grey).save(buffer, format="PNG")
+    path.write_bytes(buffer.getvalue())
 
 
 def _write_json(path: Path, record: object) -> None:

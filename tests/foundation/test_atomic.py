@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from tumor_ratio.datasets.atomic import (
+from tumor_ratio.atomic import (
     remove_unfinished,
     temporary_name,
     write_json,

@@ -1,0 +1,125 @@
+"""Files and folders that are either whole or not there, however a process ends."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from tumor_ratio.errors import DiskFullError
+from tumor_ratio.processes import is_running
+
+PREFIX = ".writing-"
+"""Names of unfinished files and folders start so; nothing ever reads one."""
+
+
+def temporary_name(target: Path) -> Path:
+    """Where this process writes `target` until it is whole: beside it, with `target`'s suffix."""
+    return target.with_name(f"{PREFIX}{os.getpid()}-{target.name}")
+
+
+@contextmanager
+def written_whole(target: Path) -> Iterator[Path]:
+    """Give a temporary path to write to, which becomes `target` when the block ends well.
+
+    Parameters
+    ----------
+    target : the file's final place; its folder is made. An earlier file is replaced at once.
+
+    Yields
+    ------
+    Path
+        A place beside `target` that nothing else uses. Removed where the block raises.
+
+    Raises
+    ------
+    DiskFullError
+        If there is no room for it.
+    """
+    temporary = temporary_name(target)
+    with full_disk_explained(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+            os.replace(temporary, target)
+        finally:
+            _remove(temporary)
+
+
+@contextmanager
+def folder_written_whole(target: Path) -> Iterator[Path]:
+    """Give a new temporary folder, which becomes `target` when the block ends well.
+
+    Parameters
+    ----------
+    target : the folder's final place; the folder above it is made. A folder can't be replaced at
+        once: an earlier one goes just before.
+
+    Raises
+    ------
+    DiskFullError
+        If there is no room for it.
+    """
+    with written_whole(target) as temporary:
+        _remove(temporary)
+        temporary.mkdir()
+        yield temporary
+        if target.exists():
+            shutil.rmtree(target)
+
+
+@contextmanager
+def full_disk_explained(target: Path) -> Iterator[None]:
+    """Turn a full disk inside the block into a `DiskFullError` that names `target`'s folder."""
+    try:
+        yield
+    except DiskFullError:
+        raise
+    except Exception as error:
+        if is_full_disk(error):
+            raise DiskFullError(
+                f"no space left to write {target.name} in {target.parent}",
+                "free some space and run again: what is finished is kept",
+            ) from error
+        raise
+
+
+def is_full_disk(error: BaseException | None) -> bool:
+    """Whether the error, or one that led to it, says that there is no room left on a disk."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def write_text(target: Path, text: str) -> None:
+    """Write a whole text file (UTF-8)."""
+    with written_whole(target) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(target: Path, value: Any) -> None:
+    """Write a whole JSON file."""
+    write_text(target, json.dumps(value, indent=1, ensure_ascii=False))
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what killed processes left half written in `folder`; living ones keep theirs."""
+    for path in folder.glob(f"{PREFIX}*"):
+        pid = path.name[len(PREFIX) :].split("-", 1)[0]
+        if not (pid.isdigit() and is_running(int(pid))):
+            _remove(path)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(FileNotFoundError):
+            path.unlink()
