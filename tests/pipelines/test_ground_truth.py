@@ -269,6 +269,8 @@ def test_nodes_carry_labels_from_tiles_to_folds_and_features(pair, ihc_nuclei):
     study = nodes.measure_study_ratios(
         cohort, tiles, patches, pairs, model, StudyLabelParams(tiles_per_slide=1)
     )["s1"]()
+    none = StudyLabelParams(tiles_per_slide=1, slides=0)
+    assert nodes.measure_study_ratios(cohort, tiles, patches, pairs, model, none) == {}
     table = RatioLabels.validate(
         nodes.gather_labels({"s1": TableInMemory(labels)}, {"s1": TableInMemory(study)})
     )

@@ -141,12 +141,16 @@ def measure_study_ratios(
     """Labels by the study's two-channel method, of a few kept tiles a slide."""
     model = locate_segmenter(nuclei_model.choice)
     kept = tiles[_flagged(tiles, pair_quality, "kept")]
+    usable = [p for p in cohort if p.ihc is not None and len(regions_of(kept, p.slide_id))]
     tasks = {}
-    for pair in cohort:
-        own = _evenly(regions_of(kept, pair.slide_id), params.tiles_per_slide)
-        if len(own) and pair.ihc is not None:
+    for pair in (usable[index] for index in _spread(len(usable), params.slides)):
+        tiles_of_pair = regions_of(kept, pair.slide_id)
+        own = tiles_of_pair.iloc[_spread(len(tiles_of_pair), params.tiles_per_slide)]
+        if len(own):
             inside = regions_of(patches[patches["tile_id"].isin(own["region_id"])], pair.slide_id)
-            tasks[pair.slide_id] = partial(measure_slide_as_study, pair, own, inside, model, params)
+            tasks[pair.slide_id] = partial(
+                measure_slide_as_study, pair, own.reset_index(drop=True), inside, model, params
+            )
     return tasks
 
 
@@ -221,12 +225,11 @@ def _flagged(tiles: pd.DataFrame, table: pd.DataFrame, column: str) -> pd.Series
     return tiles["region_id"].isin(table.loc[table[column].astype(bool), "region_id"])
 
 
-def _evenly(table: pd.DataFrame, count: int) -> pd.DataFrame:
-    """At most `count` rows, spread evenly over the table."""
-    if len(table) <= count:
-        return table
-    rows = [int((index + 0.5) * len(table) / count) for index in range(count)]
-    return table.iloc[rows].reset_index(drop=True)
+def _spread(n: int, count: int | None) -> list[int]:
+    """At most `count` of the numbers below n, spread evenly over them."""
+    if count is None or n <= count:
+        return list(range(n))
+    return [int((index + 0.5) * n / count) for index in range(count)]
 
 
 def _load(parts: Parts, slide_id: str) -> pd.DataFrame | None:

@@ -50,6 +50,8 @@ class StudyLabelParams(Params):
 
     tiles_per_slide: int = Field(default=2, ge=0)
     """How many kept tiles a slide are measured; it takes two more passes of the network."""
+    slides: int | None = Field(default=None, ge=0)
+    """How many of the slides with kept tiles are measured, spread over the cohort; None: all."""
     ratio: RatioLabelParams = RatioLabelParams()
 
 
