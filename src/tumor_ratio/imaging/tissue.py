@@ -7,7 +7,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from tumor_ratio.imaging.readers import RgbImage
-from tumor_ratio.imaging.stains import optical_density
+from tumor_ratio.imaging.stains import channel_density
 
 Mask = npt.NDArray[np.bool_]
 """(H, W) bool."""
@@ -47,7 +47,8 @@ def white_fraction(rgb: RgbImage, *, white_level: int) -> float:
         If `rgb` is not three-channel uint8, or has no pixel.
     """
     _check(rgb)
-    return float((rgb.min(axis=2) >= white_level).mean())
+    red, green, blue = np.moveaxis(rgb, 2, 0)
+    return float((np.minimum(np.minimum(red, green), blue) >= white_level).mean())
 
 
 def tissue_mask(rgb: RgbImage, mpp: float) -> Mask:
@@ -77,13 +78,12 @@ def tissue_mask(rgb: RgbImage, mpp: float) -> Mask:
     """
     _check(rgb)
     sigma_px = SMOOTHING_UM / mpp
-    channels = np.stack(
-        [ndimage.gaussian_filter(rgb[..., c].astype(np.float32), sigma_px) for c in range(3)],
-        axis=2,
-    )
-    od = optical_density(np.clip(np.rint(channels), 0, 255).astype(np.uint8))
-    spread = channels.max(axis=2) - channels.min(axis=2)
-    mean_od = od.mean(axis=2)
+    # Channel by channel: numpy reduces an axis of three pixel by pixel, ten times as slowly.
+    channels = [ndimage.gaussian_filter(rgb[..., c].astype(np.float32), sigma_px) for c in range(3)]
+    od = [channel_density(np.clip(np.rint(c), 0, 255).astype(np.uint8)) for c in channels]
+    highest = np.maximum(np.maximum(channels[0], channels[1]), channels[2])
+    spread = highest - np.minimum(np.minimum(channels[0], channels[1]), channels[2])
+    mean_od = (od[0] + od[1] + od[2]) / np.float32(3)
     pale_od, pale_spread = PALE_TISSUE
     tissue = (mean_od > GLASS_OD) | ((mean_od > pale_od) & (spread > pale_spread))
     tissue &= ~_marks(od, spread, mpp)
@@ -95,14 +95,17 @@ def tissue_fraction(rgb: RgbImage, mpp: float) -> float:
     return float(tissue_mask(rgb, mpp).mean())
 
 
-def _marks(od: npt.NDArray[np.float32], spread: npt.NDArray[np.float32], mpp: float) -> Mask:
-    red, green, blue = od[..., 0], od[..., 1], od[..., 2]
+def _marks(od: list[npt.NDArray[np.float32]], spread: npt.NDArray[np.float32], mpp: float) -> Mask:
+    red, green, blue = od
     greenish = (red > 1.25 * green) & (blue > 1.1 * green)
     bluish = (red > 1.6 * green) & (spread > 40)
     ink = (greenish | bluish) & (red - green > INK_OD)
-    black = (od.min(axis=2) > BLACK_OD) & (spread < BLACK_SPREAD)
+    black = (np.minimum(np.minimum(red, green), blue) > BLACK_OD) & (spread < BLACK_SPREAD)
     width_px = max(1, round(MARK_UM / mpp))
-    wide = ndimage.binary_opening(ink | black, np.ones((width_px, width_px)))
+    dark = ink | black
+    if not dark.any():
+        return dark
+    wide = ndimage.binary_opening(dark, np.ones((width_px, width_px)))
     wide = ndimage.binary_dilation(wide, iterations=max(1, round(3 * SMOOTHING_UM / mpp)))
     # A stroke's rim fades into the glass: what is connected with it and has its hue belongs to it.
     return ndimage.binary_propagation(wide, mask=wide | greenish | bluish)
