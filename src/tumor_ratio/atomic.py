@@ -5,7 +5,10 @@ from __future__ import annotations
 import errno
 import json
 import os
+import platform
+import re
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,9 +21,15 @@ PREFIX = ".writing-"
 """Names of unfinished files and folders start so; nothing ever reads one."""
 
 
+FORGOTTEN_S = 86_400
+"""An unfinished file of another machine is removed when nothing was written to it for so long."""
+
+_HOST = re.sub("[^A-Za-z0-9]", "", platform.node())[:24]
+
+
 def temporary_name(target: Path) -> Path:
     """Where this process writes `target` until it is whole: beside it, with `target`'s suffix."""
-    return target.with_name(f"{PREFIX}{os.getpid()}-{target.name}")
+    return target.with_name(f"{PREFIX}{os.getpid()}@{_HOST}-{target.name}")
 
 
 @contextmanager
@@ -110,11 +119,24 @@ def write_json(target: Path, value: Any) -> None:
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Remove what killed processes left half written in `folder`; living ones keep theirs."""
+    """Remove what killed processes left half written in `folder`; living ones keep theirs.
+
+    Whether a process of another machine lives cannot be seen: what it wrote to within a day stays.
+    """
     for path in folder.glob(f"{PREFIX}*"):
-        pid = path.name[len(PREFIX) :].split("-", 1)[0]
-        if not (pid.isdigit() and is_running(int(pid))):
+        pid, _, host = path.name[len(PREFIX) :].split("-", 1)[0].partition("@")
+        here = host == _HOST
+        if not (
+            (here and pid.isdigit() and is_running(int(pid))) or (not here and _is_young(path))
+        ):
             _remove(path)
+
+
+def _is_young(path: Path) -> bool:
+    try:
+        return time.time() - path.stat().st_mtime < FORGOTTEN_S
+    except FileNotFoundError:
+        return False
 
 
 def _remove(path: Path) -> None:

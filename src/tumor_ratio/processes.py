@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 
 def is_running(pid: int) -> bool:
@@ -26,9 +28,29 @@ def available_cores() -> int:
 
 
 def own_threads() -> int:
-    """Threads that this process should compute with: all cores, or fewer if it was told so.
+    """Threads that the caller should compute with: all cores, or fewer if it was told so.
 
-    `OMP_NUM_THREADS` is what a worker process is told its share of the cores by.
+    `OMP_NUM_THREADS` is what a worker process is told its share of the cores by. In a thread of
+    `thread_pool` it is one.
     """
+    if getattr(_this_thread, "is_one_of_many", False):
+        return 1
     told = os.environ.get("OMP_NUM_THREADS", "")
     return min(int(told), available_cores()) if told.isdigit() and int(told) else available_cores()
+
+
+def thread_pool(threads: int | None = None) -> ThreadPoolExecutor:
+    """Threads that share this process's cores: none of them starts further ones.
+
+    Parameters
+    ----------
+    threads : by default `own_threads()`.
+    """
+    return ThreadPoolExecutor(threads or own_threads(), initializer=_be_one_of_many)
+
+
+def _be_one_of_many() -> None:
+    _this_thread.is_one_of_many = True
+
+
+_this_thread = threading.local()

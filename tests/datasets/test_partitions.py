@@ -11,6 +11,7 @@ import pytest
 import sample_steps as steps
 from kedro.io import DataCatalog, DatasetError
 
+from tumor_ratio.atomic import temporary_name
 from tumor_ratio.datasets.partitions import SlidePartitions, StepFailedError
 
 PARQUET = {"type": "pandas.ParquetDataset"}
@@ -83,7 +84,8 @@ def test_unfinished_files_are_never_loaded_and_are_swept(tmp_path):
     folder.mkdir()
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    left = folder / f".writing-{dead.pid}-s1.parquet"
+    own = temporary_name(folder / "s1.parquet").name
+    left = folder / own.replace(str(os.getpid()), str(dead.pid), 1)
     left.write_bytes(b"half")
     dataset = tables(tmp_path, workers=0)
     assert not dataset.exists()

@@ -1,6 +1,8 @@
 import os
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -27,12 +29,27 @@ def test_a_file_appears_whole_or_stays_as_it_was(tmp_path):
     assert os.listdir(target.parent) == ["file.txt"]
 
 
+def written_by(pid: int, target: Path) -> Path:
+    own = temporary_name(target)
+    return own.with_name(own.name.replace(f"-{os.getpid()}@", f"-{pid}@"))
+
+
+def test_what_another_machine_wrote_stays_for_a_day(tmp_path):
+    fresh, old = (tmp_path / f".writing-1@elsewhere-{name}.csv" for name in "ab")
+    fresh.touch()
+    old.touch()
+    os.utime(old, (time.time() - 90_000,) * 2)
+    remove_unfinished(tmp_path)
+    assert os.listdir(tmp_path) == [fresh.name]
+
+
 def test_leftovers_of_dead_processes_go_and_those_of_living_ones_stay(tmp_path):
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    (tmp_path / f".writing-{dead.pid}-a").mkdir()
-    (tmp_path / f".writing-{dead.pid}-a/part").touch()
-    (tmp_path / f".writing-{dead.pid}-b.csv").touch()
+    folder, file = (written_by(dead.pid, tmp_path / name) for name in ("a", "b.csv"))
+    folder.mkdir()
+    (folder / "part").touch()
+    file.touch()
     own = temporary_name(tmp_path / "c.csv")
     own.touch()
     remove_unfinished(tmp_path)

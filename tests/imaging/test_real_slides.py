@@ -39,6 +39,17 @@ def by_openslide(path: Path, level: int, box: tuple[int, int, int, int]) -> np.n
         return np.asarray(Image.alpha_composite(white, rgba).convert("RGB"))
 
 
+def is_on_whole_pixels(path: Path, level: int) -> bool:
+    """Whether OpenSlide gives a level's pixels as they are stored, wherever it is asked to begin.
+
+    Where the level's size was rounded, it shifts them by a part of a pixel.
+    """
+    if not openslide.OpenSlide.detect_format(path):
+        return True
+    with openslide.OpenSlide(path) as slide:
+        return float(slide.level_downsamples[level]).is_integer()
+
+
 def by_pillow(path: Path, level: int, box: tuple[int, int, int, int]) -> np.ndarray:
     x, y, w, h = box
     with Image.open(path) as image:
@@ -67,7 +78,11 @@ def test_size_and_pixels_are_right_or_the_file_is_refused(real_data: Path, name:
         for box in corners(width, height):
             x, y, w, h = box
             ours = slide.read(x * downsample, y * downsample, (w, h), 0.5 * downsample)
-            assert np.array_equal(ours, read(path, index, box))
+            theirs = read(path, index, box)
+            if (x, y) == (0, 0) or is_on_whole_pixels(path, index):
+                assert np.array_equal(ours, theirs)
+            else:
+                assert np.abs(ours.astype(int) - theirs).mean() < 1
 
 
 @pytest.mark.parametrize("name", [n for n in FILES if not is_to_be_refused(n)] or ["no slides"])

@@ -1,3 +1,4 @@
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -110,3 +111,27 @@ def test_missing_bytes_are_counted(tmp_path, rgb) -> None:
     data = path.read_bytes()
     path.write_bytes(data[:-1000])
     assert unreachable_bytes(path) == 1000
+
+
+def test_threads_may_be_the_first_to_read(tmp_path, rgb, monkeypatch) -> None:
+    """A page looks into the file when it is first decoded: no other thread may read meanwhile."""
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, rgb, tile=(64, 64), photometric="ycbcr", compression="jpeg")
+    reader = TiffReader(path)
+    seek = tifffile.FileHandle.seek
+
+    def watched(self: tifffile.FileHandle, *args: int) -> int:
+        assert reader._lock.locked()
+        return seek(self, *args)
+
+    monkeypatch.setattr(tifffile.FileHandle, "seek", watched)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda x: reader.read_level(0, 64 * x, 0, 64, 64), range(4)))
+
+
+@pytest.mark.parametrize("options", [{"tile": (64, 64)}, {"rowsperstrip": 16}])
+def test_the_blocks_of_a_slide_are_whole_tiles(tmp_path, rgb, options) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, rgb, photometric="rgb", **options)
+    expected = (1024, 1024) if "tile" in options else (300, 1024)
+    assert open_slide(path, slide_id="s1", mpp=0.5).block_px == expected

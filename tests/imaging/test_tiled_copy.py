@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from tumor_ratio.atomic import temporary_name
 from tumor_ratio.errors import SlideError
 from tumor_ratio.imaging import tiled_copy as module
 from tumor_ratio.imaging.slide import Slide, open_slide
@@ -119,7 +120,8 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path, rgb, monkeypatch) -> None:
 def test_what_a_killed_process_left_is_removed(tmp_path, rgb) -> None:
     folder = tmp_path / "p"
     folder.mkdir()
-    (folder / ".writing-999999999-a-0-0.tif").write_bytes(b"half")
+    own = temporary_name(folder / "a-0-0.tif").name
+    (folder / own.replace(str(os.getpid()), "999999999", 1)).write_bytes(b"half")
     slide = open_slide(write(tmp_path / "a.tif", rgb), slide_id="s1", pyramids=folder)
     assert list(folder.iterdir()) == [slide.path]
 

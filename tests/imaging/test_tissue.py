@@ -31,7 +31,7 @@ def test_what_is_no_rgb_image_is_refused() -> None:
 
 
 @pytest.mark.parametrize("colour", [HEMATOXYLIN, EOSIN, DAB, (205, 200, 215)])
-@pytest.mark.parametrize("mpp", [1.0, 4.0])
+@pytest.mark.parametrize("mpp", [1.0, 4.0, 4])
 def test_a_stained_square_is_found(rng, colour, mpp) -> None:
     rgb = glass(rng)
     rgb[50:150, 40:160] = colour

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +20,7 @@ from tumor_ratio.imaging.slide import Slide
 from tumor_ratio.imaging.tile_similarity import ssim_of_squares
 from tumor_ratio.imaging.tissue import tissue_fraction, white_fraction
 from tumor_ratio.params import Params
-from tumor_ratio.processes import own_threads
+from tumor_ratio.processes import own_threads, thread_pool
 from tumor_ratio.steps import step
 
 SCORE_COLUMNS = (
@@ -63,7 +62,7 @@ class TileScoreParams(Params):
         return self
 
 
-@step(version=2)
+@step(version=3)
 def score_pair_tiles(
     pair: SlidePair, tiles: pd.DataFrame, params: TileScoreParams, white: WhiteLimits
 ) -> pd.DataFrame:
@@ -88,12 +87,14 @@ def score_pair_tiles(
     SlideError
         If a slide shows no tissue, or cannot be read.
     """
-    for slide, stain in ((pair.he, "H&E"), (pair.ihc, "IHC")):
-        if slide is not None:
-            _require_tissue(slide, stain, params)
     regions = list(iter_regions(tiles))
-    with ThreadPoolExecutor(own_threads()) as pool:
+    with thread_pool() as pool:
         scores = list(pool.map(lambda tile: _coarse_scores(pair, tile, params), regions))
+    for slide, stain, name in ((pair.he, "H&E", "he"), (pair.ihc, "IHC", "ihc")):
+        if slide is not None:
+            shares = [found[f"{name}_tissue"] for found in scores]
+            areas = [tile.side_um**2 * share for tile, share in zip(regions, shares, strict=True)]
+            _require_tissue(slide, stain, max(areas, default=0.0), params)
     if pair.he is not None and pair.ihc is not None and params.ssim_mpp != params.mpp:
         chosen = [
             index
@@ -160,15 +161,18 @@ def _fine_ssim(pair: SlidePair, tiles: Sequence[Region], mpp: float) -> npt.NDAr
         read,
         np.array([[region.x_px, region.y_px] for region in fine]),
         sides.pop(),
-        band_px=frame.band_px,
+        block_px=frame.block_px,
         threads=own_threads(),
     )
 
 
-def _require_tissue(slide: Slide, stain: str, params: TileScoreParams) -> None:
+def _require_tissue(slide: Slide, stain: str, seen_um2: float, params: TileScoreParams) -> None:
+    """Refuse a blank slide; it is looked at as a whole where no tile alone shows enough."""
+    smaller = min(params.min_tissue_um2, 0.01 * slide.width_um * slide.height_um)
+    if seen_um2 > smaller:
+        return
     overview, mpp = slide.read_overview(params.overview_mpp)
     tissue_um2 = tissue_fraction(overview, mpp) * overview.shape[0] * overview.shape[1] * mpp**2
-    smaller = min(params.min_tissue_um2, 0.01 * slide.width_um * slide.height_um)
     if tissue_um2 <= smaller:
         raise SlideError(
             slide.slide_id,

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 from skimage.filters import threshold_otsu
 
+from tumor_ratio.imaging.gaussian import gaussian_blur
 from tumor_ratio.imaging.stains import H_E, separate
 
 SMOOTHING_UM = 1.0
@@ -54,4 +54,4 @@ def hematoxylin_area_um2(rgb: NDArray[np.uint8], mpp: float, *, threshold: float
 
 
 def _hematoxylin(rgb: NDArray[np.uint8], mpp: float) -> NDArray[np.float32]:
-    return ndimage.gaussian_filter(separate(rgb, H_E)[..., 0], SMOOTHING_UM / mpp)
+    return gaussian_blur(separate(rgb, H_E)[..., 0], SMOOTHING_UM / mpp, mode="reflect")

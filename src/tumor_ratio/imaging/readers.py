@@ -54,8 +54,9 @@ class Reader(Protocol):
     """How the pixels of `read_level` are to be turned: TIFF tag 274, 1 for upright."""
     icc_profile: bytes | None
     """Embedded colour profile; it is not applied."""
-    tile_px: int
-    """Height of the pieces that level 0 is stored in; 0 where that is unknown or of no use."""
+    tile_px: tuple[int, int]
+    """Width and height of the pieces that level 0 is stored in; (0, 0) where that is unknown or of
+    no use."""
 
     def read_level(self, level: int, x_px: int, y_px: int, width: int, height: int) -> RgbImage:
         """Pixels of a level, in that level's own pixels; white outside the slide."""
@@ -72,8 +73,11 @@ class OpenSlideReader:
 
         self._slide = openslide.OpenSlide(path)
         self.icc_profile = self._embedded_profile()
-        height_of_tiles = _number(self._slide.properties.get("openslide.level[0].tile-height"))
-        self.tile_px = int(height_of_tiles or 0)
+        tile_sides = [
+            _number(self._slide.properties.get(f"openslide.level[0].tile-{side}")) or 0
+            for side in ("width", "height")
+        ]
+        self.tile_px = (int(tile_sides[0]), int(tile_sides[1]))
         width, height = self._slide.dimensions
         self._downsamples = self._slide.level_downsamples
         self.levels = tuple(
@@ -91,8 +95,9 @@ class OpenSlideReader:
     def _as_plain_tiff(self, path: Path) -> Reader | None:
         """Tifffile's reader of the same levels: it decodes JPEG tiles some ten times as fast.
 
-        None where it does not understand the file, or not as OpenSlide does. Levels that were not
-        shrunk by a whole number stay OpenSlide's: it resamples them a little.
+        None where it does not understand the file, or not as OpenSlide does at level 0. At a level
+        whose size was rounded OpenSlide gives pixels resampled by a part of one, tifffile those
+        that are stored.
         """
         try:
             plain: Reader = _reader_type("tifffile")(path)
@@ -109,7 +114,7 @@ class OpenSlideReader:
 
     def read_level(self, level: int, x_px: int, y_px: int, width: int, height: int) -> RgbImage:
         """Pixels of a level; transparent ones, and those outside the slide, are white."""
-        if self._plain is not None and self._downsamples[level] == self.levels[level][2]:
+        if self._plain is not None:
             return self._plain.read_level(level, x_px, y_px, width, height)
         return self._read_region(level, x_px, y_px, width, height)
 
@@ -135,7 +140,7 @@ class PillowReader:
 
     name = "pillow"
     orientation = 1
-    tile_px = 0
+    tile_px = (0, 0)
 
     def __init__(self, path: Path) -> None:
         with warnings.catch_warnings():

@@ -6,8 +6,9 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
+from PIL import Image
 
+from tumor_ratio.imaging.gaussian import gaussian_blur
 from tumor_ratio.imaging.readers import RgbImage
 from tumor_ratio.imaging.ssim_sums import SSIM_WINDOW_PX, ssim_row_sums
 from tumor_ratio.imaging.stains import channel_density
@@ -17,8 +18,8 @@ MIN_CONTRAST_OD = 0.005
 compression and a shade of uneven light stays below."""
 
 PIXELS_PER_BLUR = 5
-"""A wide blur is computed on pixels of its standard deviation over this: it leaves nothing finer,
-and its cost falls with the cube of the pixels' side."""
+"""A blur is computed on pixels of its standard deviation over this, or smaller ones: it leaves
+nothing finer, and its cost falls with the cube of the pixels' side."""
 
 MAX_NUCLEAR_OD = 0.4
 """Densities count up to here: dark and pale nuclei weigh alike, a fold or DAB does not decide."""
@@ -102,32 +103,53 @@ def structure_score(
         return math.nan  # blank: undefined, never a high score
     he_map -= he_map.mean()
     ihc_map -= ihc_map.mean()
-    norm = math.sqrt(float((he_map**2).sum()) * float((ihc_map**2).sum()))
-    return float(np.clip(float((he_map * ihc_map).sum()) / norm, -1.0, 1.0))
+    norm = math.sqrt(float(np.vdot(he_map, he_map)) * float(np.vdot(ihc_map, ihc_map)))
+    return float(np.clip(float(np.vdot(he_map, ihc_map)) / norm, -1.0, 1.0))
 
 
 def _nuclear_structure(
     rgb: RgbImage, blur_px: float, background_px: float
-) -> npt.NDArray[np.float64]:
-    od = np.minimum(channel_density(rgb[..., 0]), MAX_NUCLEAR_OD).astype(np.float64)
-    fine = ndimage.gaussian_filter(od, blur_px, mode="nearest")
-    return fine - _wide_blur(od, background_px)
+) -> npt.NDArray[np.float32]:
+    """Density between the two scales, on pixels as large as the blur allows."""
+    od = np.minimum(channel_density(rgb[..., 0]), np.float32(MAX_NUCLEAR_OD))
+    step = _step(blur_px)
+    od = _mean_of_pixels(od, step)
+    fine = gaussian_blur(od, _left_px(blur_px, step))
+    return fine - _wide_blur(od, _left_px(background_px, step))
 
 
-def _wide_blur(values: npt.NDArray[np.float64], sigma_px: float) -> npt.NDArray[np.float64]:
-    """Gaussian blur with the border's values beyond the border, by way of larger pixels."""
-    step = max(1, int(sigma_px / PIXELS_PER_BLUR))
-    height, width = values.shape
+def _wide_blur(values: npt.NDArray[np.float32], sigma_px: float) -> npt.NDArray[np.float32]:
+    """Blur with the border's values beyond the border, by way of larger pixels."""
+    step = _step(sigma_px)
     margin = step * math.ceil(4 * sigma_px / step)
-    beyond = [(margin, margin + -length % step) for length in (height, width)]
-    padded = np.pad(values, beyond, mode="edge")
-    rows, columns = (length // step for length in padded.shape)
-    coarse = padded.reshape(rows, step, columns, step).mean(axis=(1, 3))
-    # Averaging over a pixel blurs already, by the variance of its step's positions.
-    left_px = math.sqrt(sigma_px**2 - (step**2 - 1) / 12) / step
-    blurred = ndimage.gaussian_filter(coarse, left_px, mode="nearest")
-    found = ndimage.zoom(blurred, step, order=1, mode="nearest", grid_mode=True)
-    return found[margin : margin + height, margin : margin + width]
+    padded = np.pad(values, margin, mode="edge")
+    blurred = gaussian_blur(_mean_of_pixels(padded, step), _left_px(sigma_px, step))
+    size = (step * blurred.shape[1], step * blurred.shape[0])
+    whole = np.asarray(Image.fromarray(blurred).resize(size, Image.Resampling.BILINEAR))
+    return whole[margin : margin + values.shape[0], margin : margin + values.shape[1]]
+
+
+def _step(sigma_px: float) -> int:
+    return max(1, int(sigma_px / PIXELS_PER_BLUR))
+
+
+def _left_px(sigma_px: float, step: int) -> float:
+    """Blur still due on pixels of `step`, in them: averaging over their positions blurs already."""
+    return math.sqrt(sigma_px**2 - (step**2 - 1) / 12) / step
+
+
+def _mean_of_pixels(values: npt.NDArray[np.float32], step: int) -> npt.NDArray[np.float32]:
+    """Mean over squares of `step` pixels; those at the end are filled with the border's values."""
+    if step == 1:
+        return values
+    padded = np.pad(values, [(0, -side % step) for side in values.shape], mode="edge")
+    of_rows = padded[::step].copy()
+    for row in range(1, step):
+        of_rows += padded[row::step]
+    total = of_rows[:, ::step].copy()
+    for column in range(1, step):
+        total += of_rows[:, column::step]
+    return total / np.float32(step * step)
 
 
 def _check_pair(first: RgbImage, second: RgbImage) -> None:

@@ -28,7 +28,7 @@ from tumor_ratio.imaging.tiled_copy import needs_tiled_copy, tiled_copy
 BLOCK_PX = 16_000_000
 """Most pixels taken from a file in one piece."""
 
-BAND_PX = 1024
+BLOCK_SIDE_PX = 1024
 
 OVERVIEW_PX = 64_000_000
 """Most pixels an overview may have."""
@@ -72,16 +72,21 @@ class Slide:
         return self.width_px * self.mpp
 
     @property
-    def band_px(self) -> int:
-        """Height of the bands in which level 0 is best read: whole tiles of the file, about 1024.
+    def block_px(self) -> tuple[int, int]:
+        """Width and height of the blocks in which level 0 is best read.
+
+        Whole tiles of the file, about 1024 px a side; the slide's width where it has no tiles.
 
         Raises
         ------
         SlideError
             If the file is gone.
         """
-        tile_px = self._reader().tile_px
-        return tile_px * max(1, BAND_PX // tile_px) if 1 <= tile_px <= 2 * BAND_PX else BAND_PX
+        width, height = (
+            side * max(1, BLOCK_SIDE_PX // side) if 1 <= side <= 2 * BLOCK_SIDE_PX else 0
+            for side in self._reader().tile_px
+        )
+        return width or self.width_px, height or BLOCK_SIDE_PX
 
     @property
     def height_um(self) -> float:
@@ -116,11 +121,14 @@ class Slide:
         width, height = (size_px, size_px) if isinstance(size_px, int) else size_px
         if width <= 0 or height <= 0 or not mpp > 0:
             raise ValueError(f"cannot read {width} x {height} px at {mpp} um/px")
-        out = np.empty((height, width, 3), dtype=np.uint8)
         scale = mpp / self.mpp
         level = self._level_for(scale)
         shrink = scale / self.levels[level][2]
-        for left, top, right, bottom in _blocks(width, height, shrink):
+        blocks = list(_blocks(width, height, shrink))
+        if len(blocks) == 1:
+            return self._read_block(x_px, y_px, (width, height), scale, level)
+        out = np.empty((height, width, 3), dtype=np.uint8)
+        for left, top, right, bottom in blocks:
             out[top:bottom, left:right] = self._read_block(
                 x_px + left * scale, y_px + top * scale, (right - left, bottom - top), scale, level
             )

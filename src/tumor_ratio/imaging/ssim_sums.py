@@ -1,8 +1,8 @@
 """Sums of structural similarity over windows, compiled: the inner loops of the study's SSIM.
 
-Every loop runs over one contiguous row and writes one array, so that the compiler makes vector
-instructions of it: some six times faster than one loop over windows. Sums over a window are whole
-numbers under 2^23, which float32 holds exactly; only the last formula is computed in float64.
+Every loop runs over one contiguous row, so that the compiler makes vector instructions of it: some
+seven times faster than one loop over windows. Sums over a window are whole numbers under 2^23,
+which float32 holds exactly; only the last formula is computed in float64.
 """
 
 from __future__ import annotations
@@ -30,106 +30,114 @@ def ssim_row_sums(
     second: npt.NDArray[np.uint8],
     left: int = 0,
     right: int | None = None,
+    *,
+    above: tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]] | None = None,
 ) -> Any:
     """SSIM summed over the windows of each row.
 
     Parameters
     ----------
-    first, second : (H, W, 3) uint8, C-contiguous, equal shapes, at least 7 px a side.
+    first, second : (H, W, 3) uint8, C-contiguous, equal shapes, at least 7 px wide.
     left, right : the windows whose first column lies in [left, right); by default all.
+    above : rows that lie over `first` and `second`, (A, W, 3) uint8, C-contiguous; by default none.
 
     Returns
     -------
-    (H - 6,) float64
+    (A + H - 6,) float64
         Entry r: the sum over the three channels and the chosen windows of 7 x 7 px whose top row
-        is r. Threads may call it at the same time (no GIL is held).
+        is r, counted from the first row above. Threads may call it at the same time (no GIL is
+        held).
     """
+    if above is None:
+        nothing = np.empty((0, *first.shape[1:]), np.uint8)
+        above = (nothing, nothing)
     last = first.shape[1] - SSIM_WINDOW_PX + 1
-    return _row_sums(first, second, left, last if right is None else min(right, last))
+    return _row_sums(*above, first, second, left, last if right is None else min(right, last))
 
 
 @_compiled
-def _row_sums(first, second, left, right):  # type: ignore[no-untyped-def]  # compiled
-    height, width, _ = first.shape
-    x, y = first.reshape(height, width * CHANNELS), second.reshape(height, width * CHANNELS)
+def _row_sums(first_above, second_above, first, second, left, right):  # type: ignore[no-untyped-def]  # compiled
+    x_above, y_above, x, y = _flat(first_above), _flat(second_above), _flat(first), _flat(second)
     end = right * CHANNELS
-    totals = np.zeros(height - SSIM_WINDOW_PX + 1, np.float64)
+    totals = np.zeros(max(0, len(x_above) + len(x) - SSIM_WINDOW_PX + 1), np.float64)
     for start in range(left * CHANNELS, end, CHUNK_SAMPLES):
-        _add_chunk(x, y, start, min(end, start + CHUNK_SAMPLES), totals)
+        _add_chunk(x_above, y_above, x, y, start, min(end, start + CHUNK_SAMPLES), totals)
     return totals
 
 
 @_compiled
-def _add_chunk(x, y, start, stop, totals):  # type: ignore[no-untyped-def]  # compiled
-    n = stop - start
+def _flat(rgb):  # type: ignore[no-untyped-def]  # compiled
+    return rgb.reshape(rgb.shape[0], rgb.shape[1] * CHANNELS)
+
+
+@_compiled
+def _row(above, below, row, start, end):  # type: ignore[no-untyped-def]  # compiled
+    if row < len(above):
+        return above[row, start:end]
+    return below[row - len(above), start:end]
+
+
+@_compiled
+def _add_chunk(x_above, y_above, x, y, start, stop, totals):  # type: ignore[no-untyped-def]  # compiled
     end = stop + (SSIM_WINDOW_PX - 1) * CHANNELS
-    columns = np.zeros((4, end - start), np.float32)  # over 7 rows: x, y, xx + yy, xy
-    sums = np.zeros((4, n), np.float32)  # over 7 rows and 7 columns
-    similarity = np.zeros(n, np.float64)
-    nothing = np.zeros(end - start, np.uint8)
-    for row in range(x.shape[0]):
-        x_in, y_in = x[row, start:end], y[row, start:end]
-        x_out, y_out = nothing, nothing
-        if row >= SSIM_WINDOW_PX:
-            x_out, y_out = x[row - SSIM_WINDOW_PX, start:end], y[row - SSIM_WINDOW_PX, start:end]
-        _slide(columns[0], x_in, x_out)
-        _slide(columns[1], y_in, y_out)
-        _slide_squares(columns[2], x_in, y_in, x_out, y_out)
-        _slide_products(columns[3], x_in, y_in, x_out, y_out)
-        if row >= SSIM_WINDOW_PX - 1:
-            for which in range(4):
-                _across(sums[which], columns[which])
-            top = row - SSIM_WINDOW_PX + 1
-            totals[top] += _similarity(similarity, sums[0], sums[1], sums[2], sums[3])
-
-
-@_compiled
-def _slide(column, new, old):  # type: ignore[no-untyped-def]  # compiled
-    for i in range(column.size):
-        column[i] += np.float32(new[i]) - np.float32(old[i])
-
-
-@_compiled
-def _slide_squares(column, x, y, x_old, y_old):  # type: ignore[no-untyped-def]  # compiled
-    for i in range(column.size):
-        a, b, c, d = np.float32(x[i]), np.float32(y[i]), np.float32(x_old[i]), np.float32(y_old[i])
-        column[i] += a * a + b * b - c * c - d * d
-
-
-@_compiled
-def _slide_products(column, x, y, x_old, y_old):  # type: ignore[no-untyped-def]  # compiled
-    for i in range(column.size):
-        a, b, c, d = np.float32(x[i]), np.float32(y[i]), np.float32(x_old[i]), np.float32(y_old[i])
-        column[i] += a * b - c * d
-
-
-@_compiled
-def _across(total, column):  # type: ignore[no-untyped-def]  # compiled
-    k = CHANNELS  # a constant: an index that might be negative would be checked at every turn
-    for i in range(total.size):
-        total[i] = (
-            column[i]
-            + column[i + k]
-            + column[i + 2 * k]
-            + column[i + 3 * k]
-            + column[i + 4 * k]
-            + column[i + 5 * k]
-            + column[i + 6 * k]
+    columns = np.zeros((4, end - start), np.float32)  # sums over 7 rows: x, y, xx + yy, xy
+    x_out, y_out = np.zeros((2, end - start), np.uint8)
+    for row in range(len(x_above) + len(x)):
+        top = row - SSIM_WINDOW_PX + 1
+        if top > 0:
+            x_out = _row(x_above, x, top - 1, start, end)
+            y_out = _row(y_above, y, top - 1, start, end)
+        _slide(
+            columns[0],
+            columns[1],
+            columns[2],
+            columns[3],
+            _row(x_above, x, row, start, end),
+            _row(y_above, y, row, start, end),
+            x_out,
+            y_out,
         )
+        if top >= 0:
+            totals[top] += _similarity(columns[0], columns[1], columns[2], columns[3], stop - start)
 
 
 @_compiled
-def _similarity(out, sum_x, sum_y, sum_squares, sum_products):  # type: ignore[no-untyped-def]  # compiled
+def _slide(sum_x, sum_y, sum_squares, sum_products, x, y, x_out, y_out):  # type: ignore[no-untyped-def]  # compiled
+    """Move the columns' sums down by a row: a row comes in, another goes out."""
+    for i in range(sum_x.size):
+        a, b = np.float32(x[i]), np.float32(y[i])
+        c, d = np.float32(x_out[i]), np.float32(y_out[i])
+        sum_x[i] += a - c
+        sum_y[i] += b - d
+        sum_squares[i] += a * a + b * b - c * c - d * d
+        sum_products[i] += a * b - c * d
+
+
+@_compiled
+def _similarity(columns_x, columns_y, column_squares, column_products, count):  # type: ignore[no-untyped-def]  # compiled
+    """Sum of the similarity over the first `count` windows of the columns' row."""
     n = np.float64(SSIM_WINDOW_PX * SSIM_WINDOW_PX)
     c1 = np.float64(SSIM_C1 * n * n)
     c2 = np.float64(SSIM_C2 * n * (n - 1))  # the sample covariance divides by n - 1
-    for i in range(out.size):
-        x, y = np.float64(sum_x[i]), np.float64(sum_y[i])
-        xy, squares = x * y, x * x + y * y
-        covariance = n * np.float64(sum_products[i]) - xy
-        variances = n * np.float64(sum_squares[i]) - squares
-        out[i] = ((2 * xy + c1) * (2 * covariance + c2)) / ((squares + c1) * (variances + c2))
     total = 0.0
-    for i in range(out.size):
-        total += out[i]
+    for i in range(count):
+        x, y = _across(columns_x, i), _across(columns_y, i)
+        xy, squares = x * y, x * x + y * y
+        covariance = n * _across(column_products, i) - xy
+        variances = n * _across(column_squares, i) - squares
+        total += ((2 * xy + c1) * (2 * covariance + c2)) / ((squares + c1) * (variances + c2))
     return total
+
+
+@_compiled
+def _across(columns, i):  # type: ignore[no-untyped-def]  # compiled
+    k = CHANNELS  # a constant: an index that might be negative would be checked at every turn
+    return np.float64(
+        columns[i]
+        + columns[i + k]
+        + columns[i + 2 * k]
+        + columns[i + 3 * k]
+        + columns[i + 4 * k]
+        + columns[i + 5 * k]
+        + columns[i + 6 * k]
+    )

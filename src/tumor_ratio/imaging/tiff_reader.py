@@ -6,7 +6,6 @@ import math
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from tumor_ratio.imaging.readers import (
     whole_downsample,
 )
 from tumor_ratio.imaging.tiff_checks import check_bits, orientation_of
-from tumor_ratio.processes import own_threads
+from tumor_ratio.processes import own_threads, thread_pool
 
 PIECES_PER_THREAD = 8
 """A thread is not worth its start for fewer tiles."""
@@ -83,7 +82,7 @@ class TiffReader:
         self.orientation = orientation_of(first)
         self.icc_profile: bytes | None = first.tags.valueof(34675)
         self.claimed_mpp = self._ome_mpp(chosen) or _tag_mpp(first)
-        self.tile_px = int(first.tilelength) if first.is_tiled else 0
+        self.tile_px = (int(first.tilewidth), int(first.tilelength)) if first.is_tiled else (0, 0)
 
     @property
     def in_strips(self) -> bool:
@@ -108,10 +107,12 @@ class TiffReader:
     ) -> npt.NDArray[np.uint8]:
         separate = page.planarconfig == 2 and page.samplesperpixel > 1
         samples = page.samplesperpixel
-        out = np.full((height, width, samples), 255, dtype=np.uint8)
         left, top = max(0, x_px), max(0, y_px)
         right = min(page.imagewidth, x_px + width)
         bottom = min(page.imagelength, y_px + height)
+        out = np.empty((height, width, samples), dtype=np.uint8)
+        if (right - left, bottom - top) != (width, height) or not page.is_tiled:
+            out[:] = 255
         if left >= right or top >= bottom:
             return out
         if _is_raw_strips(page):
@@ -130,20 +131,22 @@ class TiffReader:
         def fill(where: tuple[int, int, int]) -> None:
             plane, row, column = where
             segment = self._segment(page, plane * across * down + row * across + column)
-            if segment is None:
-                return  # a sparse TIFF leaves empty tiles out: white
             x0, y0 = column * segment_width, row * segment_height
-            x1 = min(right, x0 + segment.shape[1])
-            y1 = min(bottom, y0 + segment.shape[0])
+            x1, y1 = min(right, x0 + segment_width), min(bottom, y0 + segment_height)
             xs, ys = max(left, x0), max(top, y0)
-            target = slice(plane, plane + 1) if separate else slice(None)
-            out[ys - y_px : y1 - y_px, xs - x_px : x1 - x_px, target] = segment[
-                ys - y0 : y1 - y0, xs - x0 : x1 - x0
-            ]
+            of_plane = slice(plane, plane + 1) if separate else slice(None)
+            target = out[ys - y_px : y1 - y_px, xs - x_px : x1 - x_px, of_plane]
+            if segment is None:
+                target[:] = 255  # a sparse TIFF leaves empty tiles out: white
+                return
+            pixels = segment[ys - y0 : y1 - y0, xs - x0 : x1 - x0]
+            if pixels.shape[:2] != target.shape[:2]:
+                target[:] = 255  # stored smaller than declared
+            target[: pixels.shape[0], : pixels.shape[1]] = pixels
 
         threads = min(own_threads(), len(wanted) // PIECES_PER_THREAD)
         if threads > 1 and page.is_tiled:
-            with ThreadPoolExecutor(threads) as pool:  # the decoders hold no GIL
+            with thread_pool(threads) as pool:  # the decoders hold no GIL
                 deque(pool.map(fill, wanted), maxlen=0)
         else:
             for where in wanted:
@@ -195,7 +198,9 @@ class TiffReader:
                     "a piece declares far more pixels than the image has room for",
                     "copy or export the file again",
                 )
-        decoded = page.decode(data, index, jpegtables=page.jpegtables)[0]
+        with self._lock:  # its first mention reads from the file
+            decode = page.decode
+        decoded = decode(data, index, jpegtables=page.jpegtables)[0]
         if decoded is None:
             return None
         segment: npt.NDArray[np.uint8] = np.asarray(decoded)[0]

@@ -1,6 +1,6 @@
 """SSIM of many squares of one image pair, however they overlap: every pixel is read once.
 
-The images are read in bands over the squares that lie there. A window of SSIM belongs to every
+The images are read in blocks over the squares that lie there. A window of SSIM belongs to every
 square that holds it whole, so sums over the windows of a row, between the squares' borders, add up
 to each square's mean.
 """
@@ -9,19 +9,17 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from tumor_ratio.imaging.readers import RgbImage
 from tumor_ratio.imaging.ssim_sums import SSIM_WINDOW_PX, ssim_row_sums
+from tumor_ratio.processes import thread_pool
 
 ReadPair = Callable[[int, int, int, int], tuple[RgbImage, RgbImage]]
 """`read(x, y, width, height)` gives that rectangle of both images, (height, width, 3) uint8."""
-
-PIECE_PX = 2048
-"""Widest piece that one thread takes at a time."""
 
 _REACH = SSIM_WINDOW_PX - 1
 
@@ -31,19 +29,22 @@ def ssim_of_squares(
     corners: npt.NDArray[np.integer],
     side_px: int,
     *,
-    band_px: int = 1024,
+    block_px: tuple[int, int] = (1024, 1024),
     threads: int = 1,
 ) -> npt.NDArray[np.float64]:
     """SSIM of the two images on each square, as `similarity.ssim_rgb` defines it.
 
     Parameters
     ----------
-    read : the images; called for disjoint rectangles, from top to bottom, in one thread.
+    read : the images; called for rectangles no larger than a block, each lying in one, by all
+        threads at the same time.
     corners : (N, 2) x and y of the squares' top-left corners; squares may overlap.
     side_px : of all squares, at least 7.
-    band_px : height of the rectangles, whose tops are multiples of it: a multiple of the files'
-        own tiles, so that none is decoded twice. Memory is 12 bytes x `band_px` x width.
-    threads : that compute at the same time.
+    block_px : width and height of the blocks, whose corners are multiples of them: multiples of the
+        files' own tiles, so that none is decoded twice. Memory is 12 bytes a pixel of a block and
+        thread, and 36 bytes a column of the images.
+    threads : that read and compute at the same time, each on columns of its own; along their seams
+        a block's first tiles are read twice.
 
     Returns
     -------
@@ -57,66 +58,158 @@ def ssim_of_squares(
     if side_px < SSIM_WINDOW_PX:
         raise ValueError(f"SSIM needs at least {SSIM_WINDOW_PX} px a side, got {side_px}")
     corners = np.asarray(corners, dtype=np.int64).reshape(-1, 2)
-    sums = np.zeros(len(corners))
     if not len(corners):
-        return sums
-    left, right = int(corners[:, 0].min()), int(corners[:, 0].max()) + side_px
-    kept = [np.zeros((_REACH, right - left, 3), np.uint8) for _ in range(2)]
-    with ThreadPoolExecutor(threads) as pool:
-        for top, bottom in _bands(corners[:, 1], side_px, band_px):
-            in_band = np.flatnonzero((corners[:, 1] < bottom) & (corners[:, 1] + side_px > top))
-            for start, stop in _runs(corners[in_band, 0], side_px):
-                columns = slice(start - left, stop - left)
-                images = [
-                    np.concatenate([above[:, columns], band])
-                    for above, band in zip(
-                        kept, read(start, top, stop - start, bottom - top), strict=True
-                    )
-                ]
-                for above, image in zip(kept, images, strict=True):
-                    above[:, columns] = image[-_REACH:]
-                inside = in_band[(corners[in_band, 0] >= start) & (corners[in_band, 0] < stop)]
-                _add(sums, inside, corners, side_px, images, (start, top - _REACH), pool)
+        return np.zeros(0)
+    seams = _seams(corners[:, 0], side_px, block_px[0], threads)
+    strips = [_Strip(read, corners, side_px, *seam) for seam in itertools.pairwise(seams)]
+    with thread_pool(len(strips)) as pool:
+        sums = list(pool.map(lambda strip: strip.sums(block_px), strips))
     windows = side_px - _REACH
-    return sums / (3 * windows * windows)
+    return np.sum(sums, axis=0) / (3 * windows * windows)
 
 
-def _add(
-    sums: npt.NDArray[np.float64],
-    squares: npt.NDArray[np.intp],
-    corners: npt.NDArray[np.int64],
-    side_px: int,
-    images: Sequence[RgbImage],
-    origin: tuple[int, int],
-    pool: ThreadPoolExecutor,
-) -> None:
-    """Add what a rectangle's windows give to the squares that hold them.
+class _Strip:
+    """The windows of SSIM whose first column lies in [`left`, `right`), read block by block.
 
-    Windows that reach above what a square has been read of are no square's: its windows begin at
-    its own top.
+    Blocks are read from left to right and from top to bottom; the last columns and rows of those
+    before are kept, for the windows that straddle two blocks.
     """
-    x0, y0 = origin
-    first, second = images
-    width = first.shape[1]
+
+    def __init__(
+        self,
+        read: ReadPair,
+        corners: npt.NDArray[np.int64],
+        side_px: int,
+        left: int,
+        right: int,
+    ) -> None:
+        self._read = read
+        self._windows = side_px - _REACH
+        self._inside = (corners[:, 0] < right) & (corners[:, 0] + self._windows > left)
+        self._corners = corners
+        self._side_px = side_px
+        self._left, self._right = left, right
+
+    def sums(self, block_px: tuple[int, int]) -> npt.NDArray[np.float64]:
+        """Similarity summed over the strip's windows in each square; (N,)."""
+        found = np.zeros(len(self._corners))
+        if not self._inside.any():
+            return found
+        tops = self._corners[:, 1]
+        width = self._right + _REACH - self._left
+        above = [np.zeros((_REACH, width, 3), np.uint8) for _ in range(2)]
+        for top, bottom in _cut(tops[self._inside], self._side_px, block_px[1]):
+            in_band = self._inside & (tops < bottom) & (tops + self._side_px > top)
+            for start, stop in _runs(self._corners[in_band, 0], self._side_px):
+                run = max(start, self._left), min(stop, self._right + _REACH)
+                self._add_run(
+                    found, np.flatnonzero(in_band), run, (top, bottom), block_px[0], above
+                )
+        return found
+
+    def _add_run(
+        self,
+        found: npt.NDArray[np.float64],
+        squares: npt.NDArray[np.intp],
+        columns: tuple[int, int],
+        rows: tuple[int, int],
+        block_width: int,
+        above: list[RgbImage],
+    ) -> None:
+        """Add the windows that end in a rectangle; `above`, the rows over it, is replaced."""
+        top, bottom = rows
+        ends: list[_Part] = []
+        for left, right in _blocks(*columns, block_width):
+            where = slice(left - self._left, right - self._left)
+            pixels = self._read(left, top, right - left, bottom - top)
+            parts = [
+                _Part(over[:, where].copy(), np.ascontiguousarray(image))
+                for over, image in zip(above, pixels, strict=True)
+            ]
+            origin = (left, top - _REACH)
+            narrow = right - left < _REACH
+            if ends:
+                seam = [end.beside(part) for end, part in zip(ends, parts, strict=True)]
+                self._add(found, squares, seam, (left - ends[0].above.shape[1], origin[1]))
+                ends = [part.end() for part in (seam if narrow else parts)]
+            else:
+                ends = [part.end() for part in parts]
+            self._add(found, squares, parts, origin)
+            for over, part in zip(above, parts, strict=True):
+                over[:, where] = np.concatenate([part.above, part.image[-_REACH:]])[-_REACH:]
+
+    def _add(
+        self,
+        found: npt.NDArray[np.float64],
+        squares: npt.NDArray[np.intp],
+        parts: Sequence[_Part],
+        origin: tuple[int, int],
+    ) -> None:
+        """Add what the windows in a part of the images give to the squares that hold them.
+
+        Windows that reach above what a square has been read of are no square's: its windows begin
+        at its own top.
+        """
+        lefts, tops = (self._corners[squares, axis] - origin[axis] for axis in range(2))
+        last = parts[0].image.shape[1] - _REACH
+        borders = np.concatenate([lefts, lefts + self._windows])
+        for start, stop in itertools.pairwise(_ends(borders, 0, last)) if last > 0 else ():
+            holds = (lefts <= start) & (stop <= lefts + self._windows)
+            if not holds.any():
+                continue
+            first, second = parts
+            totals = ssim_row_sums(
+                first.image, second.image, start, stop, above=(first.above, second.above)
+            )
+            for square, top in zip(squares[holds], tops[holds], strict=True):
+                found[square] += totals[max(0, top) : max(0, top + self._windows)].sum()
+
+
+class _Part(NamedTuple):
+    """A rectangle of one image, and the rows above it that windows reach into."""
+
+    above: RgbImage
+    image: RgbImage
+
+    def end(self) -> _Part:
+        """The last columns, which windows share with what lies to the right."""
+        return _Part(*(rows[:, -_REACH:].copy() for rows in self))
+
+    def beside(self, right: _Part) -> _Part:
+        """These columns and the first of another part: the windows that straddle the two."""
+        return _Part(
+            *(np.concatenate([a, b[:, :_REACH]], axis=1) for a, b in zip(self, right, strict=True))
+        )
+
+
+def _seams(lefts: npt.NDArray[np.int64], side_px: int, block_width: int, strips: int) -> list[int]:
+    """Borders of the strips, as many as there are threads: of about as many columns of squares."""
     windows = side_px - _REACH
-    lefts = corners[squares, 0] - x0
-    tops = corners[squares, 1] - y0
-    pieces = list(_pieces(np.concatenate([lefts, lefts + windows]), width - _REACH))
-    rows = pool.map(lambda piece: ssim_row_sums(first, second, *piece), pieces)
-    for (start, stop), totals in zip(pieces, rows, strict=True):
-        for square, left, top in zip(squares, lefts, tops, strict=True):
-            if left <= start and stop <= left + windows:
-                sums[square] += totals[max(0, top) : max(0, top + windows)].sum()
+    first, last = int(lefts.min()), int(lefts.max()) + windows
+    runs = list(_runs(lefts, windows))
+    total = sum(stop - start for start, stop in runs)
+    strips = max(1, min(strips, total // (2 * block_width)))
+    inner = []
+    for index in range(1, strips):
+        left_over = total * index // strips
+        for start, stop in runs:
+            if left_over < stop - start:
+                inner.append(round((start + left_over) / block_width) * block_width)
+                break
+            left_over -= stop - start
+    return _ends(np.array(inner, dtype=np.int64), first, last)
 
 
-def _bands(tops: npt.NDArray[np.int64], side_px: int, band_px: int) -> Iterator[tuple[int, int]]:
-    """Top and bottom of the bands that squares lie in, cut to the squares."""
-    for band in range(int(tops.min()) // band_px, (int(tops.max()) + side_px - 1) // band_px + 1):
-        inside = tops[(tops < (band + 1) * band_px) & (tops + side_px > band * band_px)]
+def _cut(starts: npt.NDArray[np.int64], side_px: int, block_px: int) -> Iterator[tuple[int, int]]:
+    """Ends of the blocks that squares lie in, along one axis, cut to the squares."""
+    for block in range(
+        int(starts.min()) // block_px, (int(starts.max()) + side_px - 1) // block_px + 1
+    ):
+        inside = starts[(starts < (block + 1) * block_px) & (starts + side_px > block * block_px)]
         if len(inside):
             yield (
-                max(band * band_px, int(inside.min())),
-                min((band + 1) * band_px, int(inside.max()) + side_px),
+                max(block * block_px, int(inside.min())),
+                min((block + 1) * block_px, int(inside.max()) + side_px),
             )
 
 
@@ -128,11 +221,14 @@ def _runs(lefts: npt.NDArray[np.int64], side_px: int) -> Iterator[tuple[int, int
         yield int(together[0]), int(together[-1]) + side_px
 
 
-def _pieces(borders: npt.NDArray[np.int64], end: int) -> Iterator[tuple[int, int]]:
-    """Cut the columns [0, end) at the borders, and long pieces into shorter ones."""
-    cuts = np.unique(np.concatenate([borders, [0, end]]))
-    cuts = cuts[(cuts >= 0) & (cuts <= end)].tolist()
-    for start, stop in itertools.pairwise(cuts):
-        n = -(-(stop - start) // PIECE_PX)
-        edges = [start + (stop - start) * i // n for i in range(n + 1)]
-        yield from itertools.pairwise(edges)
+def _blocks(start: int, stop: int, block_width: int) -> Iterator[tuple[int, int]]:
+    """Columns of the blocks in [start, stop)."""
+    yield from itertools.pairwise(
+        _ends(np.arange(start // block_width, stop // block_width + 1) * block_width, start, stop)
+    )
+
+
+def _ends(cuts: npt.NDArray[np.int64], first: int, last: int) -> list[int]:
+    """Sorted ends of the pieces that cuts make of [first, last)."""
+    within = cuts[(cuts > first) & (cuts < last)]
+    return [first, *np.unique(within).tolist(), last]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numba
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from tumor_ratio.imaging.gaussian import gaussian_blur
 from tumor_ratio.imaging.readers import RgbImage
 from tumor_ratio.imaging.stains import channel_density
 
@@ -78,15 +80,10 @@ def tissue_mask(rgb: RgbImage, mpp: float) -> Mask:
     """
     _check(rgb)
     sigma_px = SMOOTHING_UM / mpp
-    # Channel by channel: numpy reduces an axis of three pixel by pixel, ten times as slowly.
-    channels = [ndimage.gaussian_filter(rgb[..., c].astype(np.float32), sigma_px) for c in range(3)]
-    od = [channel_density(np.clip(np.rint(c), 0, 255).astype(np.uint8)) for c in channels]
-    highest = np.maximum(np.maximum(channels[0], channels[1]), channels[2])
-    spread = highest - np.minimum(np.minimum(channels[0], channels[1]), channels[2])
-    mean_od = (od[0] + od[1] + od[2]) / np.float32(3)
-    pale_od, pale_spread = PALE_TISSUE
-    tissue = (mean_od > GLASS_OD) | ((mean_od > pale_od) & (spread > pale_spread))
-    tissue &= ~_marks(od, spread, mpp)
+    smooth = gaussian_blur(rgb, sigma_px, mode="reflect")
+    tissue, dark, of_ink_hue = np.empty((3, *rgb.shape[:2]), np.bool_)
+    _classify(smooth, channel_density(np.arange(256, dtype=np.uint8)), tissue, dark, of_ink_hue)
+    tissue &= ~_marks(dark, of_ink_hue, mpp)
     return _without_specks(tissue, mpp)
 
 
@@ -95,34 +92,64 @@ def tissue_fraction(rgb: RgbImage, mpp: float) -> float:
     return float(tissue_mask(rgb, mpp).mean())
 
 
-def _marks(od: list[npt.NDArray[np.float32]], spread: npt.NDArray[np.float32], mpp: float) -> Mask:
-    red, green, blue = od
-    greenish = (red > 1.25 * green) & (blue > 1.1 * green)
-    bluish = (red > 1.6 * green) & (spread > 40)
-    ink = (greenish | bluish) & (red - green > INK_OD)
-    black = (np.minimum(np.minimum(red, green), blue) > BLACK_OD) & (spread < BLACK_SPREAD)
-    width_px = max(1, round(MARK_UM / mpp))
-    dark = ink | black
+@numba.njit(cache=True, nogil=True)
+def _classify(smooth, densities, tissue, dark, of_ink_hue):  # type: ignore[no-untyped-def]  # compiled
+    """Judge each pixel by its smoothed colour: tissue or glass, as dark as a mark, an ink's hue."""
+    for y in range(tissue.shape[0]):
+        for x in range(tissue.shape[1]):
+            r, g, b = smooth[y, x, 0], smooth[y, x, 1], smooth[y, x, 2]
+            spread = max(r, g, b) - min(r, g, b)
+            red, green = densities[int(r + 0.5)], densities[int(g + 0.5)]
+            blue = densities[int(b + 0.5)]
+            mean = (red + green + blue) / 3
+            pale = mean > PALE_TISSUE[0] and spread > PALE_TISSUE[1]
+            tissue[y, x] = mean > GLASS_OD or pale
+            greenish = red > 1.25 * green and blue > 1.1 * green
+            bluish = red > 1.6 * green and spread > 40
+            of_ink_hue[y, x] = greenish or bluish
+            ink = (greenish or bluish) and red - green > INK_OD
+            dark[y, x] = ink or (min(red, green, blue) > BLACK_OD and spread < BLACK_SPREAD)
+
+
+def _marks(dark: Mask, of_ink_hue: Mask, mpp: float) -> Mask:
     if not dark.any():
         return dark
+    width_px = max(1, round(MARK_UM / mpp))
     wide = ndimage.binary_opening(dark, np.ones((width_px, width_px)))
     wide = ndimage.binary_dilation(wide, iterations=max(1, round(3 * SMOOTHING_UM / mpp)))
     # A stroke's rim fades into the glass: what is connected with it and has its hue belongs to it.
-    return ndimage.binary_propagation(wide, mask=wide | greenish | bluish)
+    return ndimage.binary_propagation(wide, mask=wide | of_ink_hue)
 
 
 def _without_specks(tissue: Mask, mpp: float) -> Mask:
     labels, count = ndimage.label(tissue)
-    if count:
-        areas = np.bincount(labels.ravel()) * mpp**2
-        areas[0] = 0.0
-        tissue = (areas >= SPECK_UM2)[labels]
-    holes, count = ndimage.label(~tissue)
-    if count:
-        areas = np.bincount(holes.ravel()) * mpp**2
-        areas[0] = np.inf
-        tissue = tissue | (areas < HOLE_UM2)[holes]
+    if count > 1 or not tissue.all():
+        tissue = _of_parts(labels, _part_sizes(labels, count) * float(mpp) ** 2 >= SPECK_UM2)
+        holes, count = ndimage.label(~tissue)
+        closed = _part_sizes(holes, count) * float(mpp) ** 2 < HOLE_UM2
+        tissue |= _of_parts(holes, closed)
     return tissue
+
+
+@numba.njit(cache=True, nogil=True)
+def _part_sizes(labels, count):  # type: ignore[no-untyped-def]  # compiled
+    """Pixels of the parts 1, 2, ...; (count,)."""
+    sizes = np.zeros(count + 1, np.int64)
+    for y in range(labels.shape[0]):
+        for x in range(labels.shape[1]):
+            sizes[labels[y, x]] += 1
+    return sizes[1:]
+
+
+@numba.njit(cache=True, nogil=True)
+def _of_parts(labels, chosen):  # type: ignore[no-untyped-def]  # compiled
+    """Pixels of the chosen parts; (H, W) bool."""
+    out = np.zeros(labels.shape, np.bool_)
+    for y in range(labels.shape[0]):
+        for x in range(labels.shape[1]):
+            if labels[y, x] > 0:
+                out[y, x] = chosen[labels[y, x] - 1]
+    return out
 
 
 def _check(rgb: RgbImage) -> None:
