@@ -14,6 +14,7 @@ from tests.pipelines.test_data_processing import DAB, E, run, section  # noqa: F
 from tests.zenodo_server import Repository, answers, drops_after, running, sends
 from tumor_ratio.datasets.fingerprint import fingerprint
 from tumor_ratio.datasets.partitions import SlidePartitions
+from tumor_ratio.imaging import tiled_copy
 from tumor_ratio.pipelines.data_processing import nodes
 from tumor_ratio.pipelines.data_processing.params import (
     CohortParams,
@@ -162,3 +163,18 @@ def test_tasks_depend_on_what_is_fetched_not_on_where_from(server, cohort, tmp_p
     server.files["01_HE.tif"] = server.files["02_HE.tif"]
     assert prints()[0] != before[0]
     assert prints()[1:] == before[1:]
+
+
+def test_a_fetched_tiff_in_strips_is_copied_into_a_pyramid(server, cohort, tmp_path, monkeypatch):
+    monkeypatch.setattr(tiled_copy, "STRIPPED_LIMIT_PX", 1000)
+    rgb = section(0, E, 0.15, glass_px=300)
+    strips = io.BytesIO()
+    tifffile.imwrite(strips, rgb, photometric="rgb", rowsperstrip=16)
+    server.files["01_HE.tif"] = strips.getvalue()
+    cohort = cohort.model_copy(update={"pyramids": str(tmp_path / "pyramids")})
+    record = nodes.prepare_slides(nodes.plan_cohort(cohort), cohort)["01"]()
+    (copy,) = (tmp_path / "pyramids").iterdir()
+    assert record["he"]["path"] == str(copy)
+    assert record["products"] == [
+        record["he"]["source_path"], record["ihc"]["path"], str(copy)
+    ]  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Any
 
 from tumor_ratio.cohort.downloads import fetch_file
 from tumor_ratio.cohort.manifest import PlannedPair
-from tumor_ratio.cohort.opening import open_planned_pair
+from tumor_ratio.cohort.opening import AS_IT_IS, OpeningParams, open_planned_pair
 from tumor_ratio.cohort.pair import META_FIELDS
 from tumor_ratio.cohort.patient_http import DownloadParams
 from tumor_ratio.cohort.zenodo_pairs import PlannedDownload
@@ -15,20 +15,23 @@ from tumor_ratio.errors import DownloadError, SlideError
 from tumor_ratio.steps import step
 
 
-@step(version=1)
-def fetch_pair(planned: PlannedDownload, params: DownloadParams) -> dict[str, Any]:
+@step(version=2)
+def fetch_pair(
+    planned: PlannedDownload, params: DownloadParams, opening: OpeningParams = AS_IT_IS
+) -> dict[str, Any]:
     """Download and verify both slides of a pair, as far as they are not there, and open them.
 
     Parameters
     ----------
     planned : the pair.
     params : how patient to be.
+    opening : how to open what has been fetched.
 
     Returns
     -------
     dict
         `SlidePair.to_record()`, its transform the identity: the record's slides are registered.
-        `products` names the two files.
+        `products` names the two files, and tiled copies of them.
 
     Raises
     ------
@@ -51,6 +54,7 @@ def fetch_pair(planned: PlannedDownload, params: DownloadParams) -> dict[str, An
             he_mpp=planned.mpp,
             ihc_mpp=planned.mpp,
             meta={**dict.fromkeys(META_FIELDS), **planned.about},
-        )
+        ),
+        opening,
     )
-    return {**opened, "products": [str(he_path), str(ihc_path)]}
+    return {**opened, "products": [str(he_path), str(ihc_path), *opened["products"]]}

@@ -5,52 +5,68 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
 from tumor_ratio.cohort.manifest import PlannedPair
 from tumor_ratio.cohort.pair import SlidePair
 from tumor_ratio.errors import SlideError
-from tumor_ratio.imaging.slide import open_slide
+from tumor_ratio.imaging.slide import Slide, open_slide
+from tumor_ratio.params import Params
 from tumor_ratio.steps import step
 
 
-@step(version=2)
-def open_planned_pair(
-    planned: PlannedPair, pyramids: str = "", allowed_root: str = ""
-) -> dict[str, Any]:
+class OpeningParams(Params):
+    """What is asked of slide files, and what is made of them."""
+
+    pyramids: str = ""
+    """Folder for tiled copies of large TIFFs in strips, see `imaging.tiled_copy`; empty reads them
+    as they are."""
+    allowed_root: str = ""
+    """Folder that the files must lie in, links followed; empty allows any place."""
+    max_size_difference: float = Field(0.01, ge=0, le=1)
+    """Largest difference between the two sections' widths and heights in micrometres, as a share of
+    the larger: registered sections lie on one canvas."""
+
+
+AS_IT_IS = OpeningParams()
+
+
+@step(version=3)
+def open_planned_pair(planned: PlannedPair, params: OpeningParams = AS_IT_IS) -> dict[str, Any]:
     """Open both slides of a manifest's row and check that they can be used.
 
     Parameters
     ----------
     planned : the row.
-    pyramids : folder for tiled copies of large TIFFs in strips, see `imaging.tiled_copy`; empty
-        reads them as they are.
-    allowed_root : folder that the files must lie in, links followed; empty allows any place.
+    params : how to open them.
 
     Returns
     -------
     dict
         `SlidePair.to_record()`, its transform the identity: the manifest's slides are taken as
-        registered. Their sizes may differ; the IHC is white where it does not reach. `products`
-        lists tiled copies, without which the record is worth nothing.
+        registered. `products` lists tiled copies, without which the record is worth nothing.
 
     Raises
     ------
     SlideError
         If a named file is missing, outside `allowed_root`, damaged, no image or without a
-        believable pixel size.
+        believable pixel size, or the sections differ in size.
     """
-    if allowed_root:
+    if params.allowed_root:
         for named in (planned.he_path, planned.ihc_path):
             if named is not None:
-                _check_place(named, Path(allowed_root), planned.slide_id)
+                _check_place(named, Path(params.allowed_root), planned.slide_id)
     he, ihc = (
         None
         if path is None
-        else open_slide(path, slide_id=planned.slide_id, mpp=mpp, pyramids=pyramids or None)
+        else open_slide(path, slide_id=planned.slide_id, mpp=mpp, pyramids=params.pyramids or None)
         for path, mpp in (
             (planned.he_path, planned.he_mpp),
             (planned.ihc_path, planned.ihc_mpp),
         )
     )
+    if he is not None and ihc is not None:
+        _check_sizes(he, ihc, params.max_size_difference)
     pair = SlidePair(
         slide_id=planned.slide_id,
         case_id=planned.case_id,
@@ -61,6 +77,24 @@ def open_planned_pair(
     )
     copies = [str(slide.path) for slide in (he, ihc) if slide and slide.source_path]
     return {**pair.to_record(), "products": copies}
+
+
+def _check_sizes(he: Slide, ihc: Slide, largest: float) -> None:
+    sides = ((he.width_um, ihc.width_um), (he.height_um, ihc.height_um))
+    if max(abs(a - b) / max(a, b) for a, b in sides) > largest:
+        raise SlideError(
+            he.slide_id,
+            f"the sections differ in size: H&E {_size(he)}, IHC {_size(ihc)}",
+            "register the IHC onto the H&E's canvas, correct he_mpp or ihc_mpp, or raise "
+            "`cohort.max_size_difference`",
+        )
+
+
+def _size(slide: Slide) -> str:
+    return (
+        f"{slide.width_px} x {slide.height_px} px at {slide.mpp:.4g} um/px "
+        f"({slide.width_um:.0f} x {slide.height_um:.0f} um)"
+    )
 
 
 def _check_place(path: Path, allowed_root: Path, slide_id: str) -> None:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure  # at run time: Kedro reads the node's anno
 from tumor_ratio.cohort.contact_sheet import ContactSheetParams, contact_sheet
 from tumor_ratio.cohort.fetching import fetch_pair
 from tumor_ratio.cohort.manifest import PlannedPair, read_manifest
-from tumor_ratio.cohort.opening import open_planned_pair
+from tumor_ratio.cohort.opening import OpeningParams, open_planned_pair
 from tumor_ratio.cohort.pair import Cohort, SlidePair
 from tumor_ratio.cohort.selection import TileSelectionParams, select_tile_pairs
 from tumor_ratio.cohort.tile_scores import TileScoreParams, score_pair_tiles
@@ -56,15 +56,18 @@ def prepare_slides(plan: CohortPlan, params: CohortParams) -> SlideTasks:
             slide.slide_id: partial(render_phantom_pair, slide, params.folder)
             for slide in map(PhantomSlide.from_record, plan["pairs"])
         }
+    opening = OpeningParams(
+        pyramids=params.pyramids,
+        allowed_root=params.manifest.allowed_root if plan["source"] == "manifest" else "",
+        max_size_difference=params.max_size_difference,
+    )
     if plan["source"] == "zenodo":
         return {
-            pair.slide_id: partial(fetch_pair, pair, params.zenodo.download)
+            pair.slide_id: partial(fetch_pair, pair, params.zenodo.download, opening)
             for pair in map(PlannedDownload.from_record, plan["pairs"])
         }
     return {
-        pair.slide_id: partial(
-            open_planned_pair, pair, params.pyramids, params.manifest.allowed_root
-        )
+        pair.slide_id: partial(open_planned_pair, pair, opening)
         for pair in map(PlannedPair.from_record, plan["pairs"])
     }
 

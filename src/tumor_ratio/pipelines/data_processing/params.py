@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from tumor_ratio.cohort.contact_sheet import ContactSheetParams
 from tumor_ratio.cohort.manifest import ManifestParams
 from tumor_ratio.cohort.selection import TileSelectionParams
@@ -35,6 +37,9 @@ class CohortParams(Params):
     """Where phantoms are rendered."""
     pyramids: str = "data/01_raw/pyramids"
     """Where tiled copies of large TIFFs in strips are kept; empty reads such files as they are."""
+    max_size_difference: float = Field(0.01, ge=0, le=1)
+    """Sections of a pair whose widths or heights differ by more, as a share, are refused: they are
+    not registered onto one canvas. For manifests and records."""
     phantom: PhantomParams = PhantomParams.model_validate({})
     manifest: ManifestParams = ManifestParams()
     zenodo: ZenodoParams = ZenodoParams.model_validate({})

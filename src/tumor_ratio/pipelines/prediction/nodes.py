@@ -9,6 +9,7 @@ from functools import partial
 import pandas as pd
 
 from tumor_ratio.cohort.manifest import PlannedPair
+from tumor_ratio.cohort.opening import OpeningParams
 from tumor_ratio.cohort.pair import SlidePair
 from tumor_ratio.datasets.partition_folder import PartitionRef
 from tumor_ratio.datasets.trained_model import ModelRef
@@ -30,10 +31,8 @@ def plan_new_slides(params: PredictionParams) -> tuple[PlannedPair, ...]:
 
 def open_new_slides(plan: tuple[PlannedPair, ...], params: PredictionParams) -> SlideTasks:
     """Open each slide's H&E, one task a slide."""
-    return {
-        planned.slide_id: partial(open_new_slide, planned, params.pyramids, params.allowed_root)
-        for planned in plan
-    }
+    opening = OpeningParams(pyramids=params.pyramids, allowed_root=params.allowed_root)
+    return {planned.slide_id: partial(open_new_slide, planned, opening) for planned in plan}
 
 
 def predict_slides(new_slides: Parts, model: ModelRef, params: PredictionParams) -> SlideTasks:
