@@ -8,6 +8,7 @@ import os
 import platform
 import re
 import shutil
+import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -20,6 +21,9 @@ from tumor_ratio.processes import is_running
 PREFIX = ".writing-"
 """Names of unfinished files and folders start so; nothing ever reads one."""
 
+
+SQLITE_FULL = "database or disk is full"
+"""What SQLite says, in which MLflow keeps its runs."""
 
 FORGOTTEN_S = 86_400
 """An unfinished file of another machine is removed when nothing was written to it for so long."""
@@ -102,6 +106,8 @@ def is_full_disk(error: BaseException | None) -> bool:
     """Whether the error, or one that led to it, says that there is no room left on a disk."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        if isinstance(error, sqlite3.OperationalError) and SQLITE_FULL in str(error):
             return True
         error = error.__cause__ or error.__context__
     return False

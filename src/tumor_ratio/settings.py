@@ -33,9 +33,10 @@ CONFIG_LOADER_ARGS = {
 }
 
 HOOKS = (
+    TrackingHook(),
+    SummaryHook(),
+    # The last one is the first to hear: of errors it shows, and before MLflow starts a run.
     PreflightHook(
         allowed_parameters=("workers", "cluster", "retrain", "approach"), checks=(check_manifests,)
     ),
-    TrackingHook(),
-    SummaryHook(),
 )

@@ -1,5 +1,7 @@
 import errno
+import logging
 import pickle
+import sqlite3
 import sys
 
 import click
@@ -7,7 +9,7 @@ import pytest
 from kedro.io import DatasetError
 from kedro.validation import ParameterValidationError
 
-from tumor_ratio.errors import SlideError, TumorRatioError
+from tumor_ratio.errors import DiskFullError, SlideError, TumorRatioError
 from tumor_ratio.hooks.errors import (
     FULL_TRACEBACK,
     MissingInputsError,
@@ -75,3 +77,19 @@ def test_a_full_disk_is_told_in_one_line_wherever_it_is_met(error):
     assert "no space left on the disk" in told
     assert "free some space and run again" in told
     assert "\n" not in told
+
+
+def test_mlflows_own_trouble_with_a_full_disk_does_not_hide_the_first(caplog):
+    first = DiskFullError("no space left to write a.csv in /data", "free some space")
+    second = RuntimeError("(sqlite3.OperationalError) database or disk is full\n[SQL: UPDATE")
+    second.__cause__ = sqlite3.OperationalError("database or disk is full")
+    second.__cause__.__context__ = first
+    assert reason_for_user(second) == str(first)
+    show_errors_shortly()
+    logger = logging.getLogger("mlflow.store.db.utils")
+    for error in (second, RuntimeError("a bug")):
+        try:
+            raise error
+        except RuntimeError:
+            logger.error("SQLAlchemy database error", exc_info=True)
+    assert [record.exc_info[1].args for record in caplog.records] == [("a bug",)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import sys
@@ -11,16 +12,13 @@ from types import TracebackType
 import click
 from kedro.validation import ParameterValidationError
 
-from tumor_ratio.atomic import is_full_disk
-from tumor_ratio.errors import ConfigurationError, TumorRatioError
+from tumor_ratio.atomic import SQLITE_FULL, is_full_disk
+from tumor_ratio.errors import ConfigurationError, DiskFullError, TumorRatioError
 
 FULL_TRACEBACK = "TUMOR_RATIO_TRACEBACK"
 """Environment variable: any value shows Python's traceback as well."""
 
 _PYDANTIC_NOISE = re.compile(r" \[type=\w+, input_value=.*\]$|\n +For further information.*", re.M)
-
-MLFLOW_FULL = "database or disk is full"
-"""What SQLite says, in which MLflow keeps its runs."""
 
 FOR_USERS = (TumorRatioError, ParameterValidationError, click.ClickException)
 
@@ -58,6 +56,13 @@ def show_errors_shortly() -> None:
     """
     if not isinstance(sys.excepthook, _ShortDisplay):
         sys.excepthook = _ShortDisplay(sys.excepthook)
+        logging.getLogger("mlflow.store.db.utils").addFilter(_without_full_disk)
+
+
+def _without_full_disk(record: logging.LogRecord) -> bool:
+    """Whether to show what MLflow logs: of a full disk the error itself tells, without a trace."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not is_full_disk(error) or bool(os.environ.get(FULL_TRACEBACK))
 
 
 class _ShortDisplay:
@@ -81,7 +86,12 @@ def reason_for_user(error: BaseException) -> str | None:
         if isinstance(cause, FOR_USERS):
             return _PYDANTIC_NOISE.sub("", str(cause))
         cause = cause.__cause__
-    if is_full_disk(error) or MLFLOW_FULL in str(error):
+    if is_full_disk(error) or SQLITE_FULL in str(error):
+        cause = error
+        while cause is not None:  # MLflow cannot note the failure on a full disk, and fails in turn
+            if isinstance(cause, DiskFullError):
+                return str(cause)
+            cause = cause.__cause__ or cause.__context__
         first = (str(error).strip().splitlines() or [""])[0][:200]
         return f"no space left on the disk ({first}); free some space and run again"
     return None

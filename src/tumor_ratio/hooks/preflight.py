@@ -41,7 +41,7 @@ class PreflightHook:
         self._checks = tuple(checks)
         self._project = Path.cwd()
 
-    @hook_impl
+    @hook_impl(tryfirst=True)
     def after_context_created(self, context: KedroContext) -> None:
         """Remember the project; show errors for users without a traceback from here on."""
         self._project = Path(context.project_path)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import atexit
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from kedro.config import MissingConfigException
+from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.framework.project import pipelines as registry
 from kedro.io import CatalogProtocol
@@ -15,6 +18,7 @@ from kedro.pipeline.node import Node
 
 from tumor_ratio.datasets import tracking
 from tumor_ratio.datasets.mlflow_runs import TRAINED_IN, RunTree, TrackedRun
+from tumor_ratio.datasets.mlflow_store import make_store
 from tumor_ratio.datasets.trained_model import (
     ModelRef,
     TrainedModelDataset,
@@ -50,6 +54,15 @@ class TrackingHook:
     def __init__(self) -> None:
         self._tree: RunTree | None = None
         self._catalog: CatalogProtocol | None = None
+
+    @hook_impl(tryfirst=True)
+    def after_context_created(self, context: KedroContext) -> None:
+        """Make MLflow's store before kedro-mlflow opens it."""
+        patterns = getattr(context.config_loader, "config_patterns", {})
+        patterns.setdefault("mlflow", ["mlflow*", "mlflow*/**", "**/mlflow*"])
+        with suppress(MissingConfigException):
+            server = context.config_loader["mlflow"].get("server") or {}
+            make_store(str(server.get("mlflow_tracking_uri") or ""))
 
     @hook_impl(trylast=True)
     def before_pipeline_run(self, run_params: Mapping[str, Any], catalog: CatalogProtocol) -> None:

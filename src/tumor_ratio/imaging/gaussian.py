@@ -71,6 +71,12 @@ def gaussian_kernel(sigma_px: float) -> npt.NDArray[np.float32]:
     return (np.array(weights) / sum(weights)).astype(np.float32)
 
 
+@numba.njit(inline="always", nogil=True, fastmath=True)
+def _add_row(total, row, weight):  # type: ignore[no-untyped-def]  # compiled
+    for i in range(total.size):
+        total[i] += weight * np.float32(row[i])
+
+
 @numba.njit(cache=True, nogil=True, fastmath=True)
 def _blur(rows, kernel, channels, out):  # type: ignore[no-untyped-def]  # compiled
     column = np.empty(rows.shape[1], np.float32)
@@ -82,9 +88,3 @@ def _blur(rows, kernel, channels, out):  # type: ignore[no-untyped-def]  # compi
         target[:] = 0
         for k in range(kernel.size):
             _add_row(target, column[k * channels : k * channels + target.size], kernel[k])
-
-
-@numba.njit(cache=True, nogil=True, fastmath=True)
-def _add_row(total, row, weight):  # type: ignore[no-untyped-def]  # compiled
-    for i in range(total.size):
-        total[i] += weight * np.float32(row[i])

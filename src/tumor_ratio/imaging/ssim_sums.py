@@ -22,7 +22,10 @@ CHUNK_SAMPLES = 3072
 """Samples (pixels x channels) whose running sums are kept at a time: they fit a core's cache."""
 
 # No check for a division by zero: the constants keep every denominator positive.
-_compiled = numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+_OPTIONS = {"nogil": True, "fastmath": True, "error_model": "numpy"}
+_compiled = numba.njit(cache=True, **_OPTIONS)
+# One function is compiled, whatever a cache holds of it: no last bit differs between two runs.
+_inlined = numba.njit(inline="always", **_OPTIONS)
 
 
 def ssim_row_sums(
@@ -65,19 +68,19 @@ def _row_sums(first_above, second_above, first, second, left, right):  # type: i
     return totals
 
 
-@_compiled
+@_inlined
 def _flat(rgb):  # type: ignore[no-untyped-def]  # compiled
     return rgb.reshape(rgb.shape[0], rgb.shape[1] * CHANNELS)
 
 
-@_compiled
+@_inlined
 def _row(above, below, row, start, end):  # type: ignore[no-untyped-def]  # compiled
     if row < len(above):
         return above[row, start:end]
     return below[row - len(above), start:end]
 
 
-@_compiled
+@_inlined
 def _add_chunk(x_above, y_above, x, y, start, stop, totals):  # type: ignore[no-untyped-def]  # compiled
     end = stop + (SSIM_WINDOW_PX - 1) * CHANNELS
     columns = np.zeros((4, end - start), np.float32)  # sums over 7 rows: x, y, xx + yy, xy
@@ -101,7 +104,7 @@ def _add_chunk(x_above, y_above, x, y, start, stop, totals):  # type: ignore[no-
             totals[top] += _similarity(columns[0], columns[1], columns[2], columns[3], stop - start)
 
 
-@_compiled
+@_inlined
 def _slide(sum_x, sum_y, sum_squares, sum_products, x, y, x_out, y_out):  # type: ignore[no-untyped-def]  # compiled
     """Move the columns' sums down by a row: a row comes in, another goes out."""
     for i in range(sum_x.size):
@@ -113,7 +116,7 @@ def _slide(sum_x, sum_y, sum_squares, sum_products, x, y, x_out, y_out):  # type
         sum_products[i] += a * b - c * d
 
 
-@_compiled
+@_inlined
 def _similarity(columns_x, columns_y, column_squares, column_products, count):  # type: ignore[no-untyped-def]  # compiled
     """Sum of the similarity over the first `count` windows of the columns' row."""
     n = np.float64(SSIM_WINDOW_PX * SSIM_WINDOW_PX)
@@ -129,7 +132,7 @@ def _similarity(columns_x, columns_y, column_squares, column_products, count):  
     return total
 
 
-@_compiled
+@_inlined
 def _across(columns, i):  # type: ignore[no-untyped-def]  # compiled
     k = CHANNELS  # a constant: an index that might be negative would be checked at every turn
     return np.float64(
