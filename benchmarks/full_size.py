@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import os
 import resource
+import signal
 import statistics
+import tempfile
 import threading
 import time
 from collections import deque
@@ -24,6 +27,8 @@ from tumor_ratio.cohort.pair import SlidePair
 from tumor_ratio.cohort.tile_scores import TileScoreParams, score_pair_tiles
 from tumor_ratio.cohort.tiles import TileParams, tiles_of_pair
 from tumor_ratio.cohort.white_rule import WhiteLimits
+from tumor_ratio.datasets.cluster import run_tasks_on
+from tumor_ratio.datasets.dask_host import close_embedded
 from tumor_ratio.datasets.workers import Task, run_tasks
 from tumor_ratio.imaging.regions import regions_table
 from tumor_ratio.imaging.slide import Slide, open_slide
@@ -184,6 +189,36 @@ def several(folder: Path, count: int) -> tuple[float, float]:
     return time.perf_counter() - start, max(peaks)
 
 
+def score_one_alone(folder: Path, pid_file: Path) -> float:
+    """Ours with one thread, in a worker that says which process it is."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    pid_file.write_text(str(os.getpid()))
+    return score_one(folder)
+
+
+def on_dask(folder: Path, workers: int, count: int, *, kill: bool = False) -> float:
+    """Seconds of `count` pairs on a Dask cluster; one worker can be killed amid its first pair."""
+    with tempfile.TemporaryDirectory() as notes:
+        files = [Path(notes) / str(index) for index in range(count)]
+        tasks: dict[str, Task] = {f"pair {f.name}": (score_one_alone, (folder, f)) for f in files}
+        if kill:
+            threading.Thread(target=_kill, args=(files[0],), daemon=True).start()
+        start = time.perf_counter()
+        outcomes = list(run_tasks_on("dask", tasks, workers, (len, ())))
+        seconds = time.perf_counter() - start
+        assert sorted(outcome.name for outcome in outcomes) == sorted(tasks), outcomes
+        assert not any(outcome.failed for outcome in outcomes), outcomes
+    return seconds
+
+
+def _kill(pid_file: Path) -> None:
+    while not (pid_file.exists() and pid_file.read_text()):
+        time.sleep(0.05)
+    time.sleep(2)
+    os.kill(int(pid_file.read_text()), signal.SIGKILL)
+    print("a worker has been killed", flush=True)
+
+
 def timed(*functions: Callable[[], object], repeats: int = 5) -> list[float]:
     """Median seconds of each function, run in turn."""
     seconds: list[list[float]] = [[] for _ in functions]
@@ -218,6 +253,14 @@ def main(folder: Path, pairs: int = 8) -> None:
     (one, one_mb), (more, more_mb) = several(folder, 1), several(folder, pairs)
     print(f"{pairs} pairs take {more / one:.2f} x the time of one ({more:.1f} s, {one:.1f} s)")
     print(f"peak memory of the worker: {one_mb:.0f} MB after two, {more_mb:.0f} MB after the last")
+    on_dask(folder, 2, 2)  # the workers' start and imports
+    two = on_dask(folder, 2, 4)
+    killed = on_dask(folder, 2, 4, kill=True)
+    on_dask(folder, 1, 1)
+    one = on_dask(folder, 1, 4)
+    close_embedded()
+    print(f"4 pairs on two Dask workers of one thread: {one / two:.2f} x one worker's speed")
+    print(f"with a worker killed: {killed:.1f} s instead of {two:.1f} s, no pair lost")
     start = time.perf_counter()
     expected = straightforward(pair, kept)
     plain = time.perf_counter() - start
