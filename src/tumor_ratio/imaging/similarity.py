@@ -121,12 +121,12 @@ def _nuclear_structure(
 def _wide_blur(values: npt.NDArray[np.float32], sigma_px: float) -> npt.NDArray[np.float32]:
     """Blur with the border's values beyond the border, by way of larger pixels."""
     step = _step(sigma_px)
-    margin = step * math.ceil(4 * sigma_px / step)
-    padded = np.pad(values, margin, mode="edge")
-    blurred = gaussian_blur(_mean_of_pixels(padded, step), _left_px(sigma_px, step))
-    size = (step * blurred.shape[1], step * blurred.shape[0])
-    whole = np.asarray(Image.fromarray(blurred).resize(size, Image.Resampling.BILINEAR))
-    return whole[margin : margin + values.shape[0], margin : margin + values.shape[1]]
+    height, width = values.shape
+    # One larger pixel beyond the border holds what all further ones would.
+    coarse = _mean_of_pixels(np.pad(values, step, mode="edge"), step)
+    blurred = Image.fromarray(gaussian_blur(coarse, _left_px(sigma_px, step)))
+    inside = (1.0, 1.0, 1 + width / step, 1 + height / step)
+    return np.asarray(blurred.resize((width, height), Image.Resampling.BILINEAR, box=inside))
 
 
 def _step(sigma_px: float) -> int:

@@ -36,6 +36,8 @@ UM_PER_UNIT = {
 UM_PER_RESOLUTION_UNIT = {2: 25400.0, 3: 1e4}  # TIFF 6.0: 2 is the inch, 3 the centimetre
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, YCBCR = 0, 1, 2, 6
 JPEG_COMPRESSIONS = (6, 7)
+KEPT_BYTES = 16_000_000
+"""Decoded tiles of small levels that a reader keeps."""
 JPEG_MARGIN = 4
 """A JPEG piece may be this many times its tile or strip: the last ones often are whole."""
 PREMULTIPLIED, STRAIGHT = 1, 2
@@ -65,7 +67,7 @@ class TiffReader:
     def __init__(self, path: Path) -> None:
         self._file = tifffile.TiffFile(path)
         self._lock = threading.Lock()
-        self._strips: OrderedDict[tuple[int, int], npt.NDArray[np.uint8]] = OrderedDict()
+        self._decoded: OrderedDict[tuple[int, int], npt.NDArray[np.uint8]] = OrderedDict()
         if not self._file.series:
             raise UnreadableError("a TIFF without an image", "export the slide again")
         sizes_of_series = [series.levels[0].size for series in self._file.series]
@@ -185,8 +187,8 @@ class TiffReader:
     def _segment(self, page: Any, index: int) -> npt.NDArray[np.uint8] | None:
         key = (page.offset, index)
         with self._lock:
-            if key in self._strips:
-                return self._strips[key]
+            if key in self._decoded:
+                return self._decoded[key]
         count = page.databytecounts[index]
         if count == 0:
             return None
@@ -204,12 +206,24 @@ class TiffReader:
         if decoded is None:
             return None
         segment: npt.NDArray[np.uint8] = np.asarray(decoded)[0]
-        if not page.is_tiled:  # neighbours across the slide want the same strip
+        kept = self._worth_keeping(page, segment)
+        if kept:
             with self._lock:
-                self._strips[key] = segment
-                while len(self._strips) > (page.samplesperpixel if page.planarconfig == 2 else 1):
-                    self._strips.popitem(last=False)
+                self._decoded[key] = segment
+                while len(self._decoded) > kept:
+                    self._decoded.popitem(last=False)
         return segment
+
+    def _worth_keeping(self, page: Any, segment: npt.NDArray[np.uint8]) -> int:
+        """How many decoded pieces like this one are kept for neighbouring regions.
+
+        One strip, which all want across the slide; of the small levels, whose tiles lie under
+        several regions at a time, a few rows of tiles; none of level 0.
+        """
+        if not page.is_tiled:
+            return int(page.samplesperpixel) if page.planarconfig == 2 else 1
+        is_finest = any(page is plane for plane in self._planes[0])
+        return 0 if is_finest else KEPT_BYTES // max(segment.nbytes, 1)
 
     def _bytes(self, offset: int, count: int) -> bytes:
         with self._lock:
