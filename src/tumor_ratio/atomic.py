@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import platform
-import re
 import shutil
 import sqlite3
 import time
@@ -28,12 +28,15 @@ SQLITE_FULL = "database or disk is full"
 FORGOTTEN_S = 86_400
 """An unfinished file of another machine is removed when nothing was written to it for so long."""
 
-_HOST = re.sub("[^A-Za-z0-9]", "", platform.node())[:24]
-
 
 def temporary_name(target: Path) -> Path:
     """Where this process writes `target` until it is whole: beside it, with `target`'s suffix."""
-    return target.with_name(f"{PREFIX}{os.getpid()}@{_HOST}-{target.name}")
+    return target.with_name(f"{PREFIX}{os.getpid()}@{_host()}-{target.name}")
+
+
+def _host() -> str:
+    """A short name of this machine; those of a cluster often differ in the last letters only."""
+    return hashlib.sha256(platform.node().encode()).hexdigest()[:8]
 
 
 @contextmanager
@@ -131,7 +134,7 @@ def remove_unfinished(folder: Path) -> None:
     """
     for path in folder.glob(f"{PREFIX}*"):
         pid, _, host = path.name[len(PREFIX) :].split("-", 1)[0].partition("@")
-        here = host == _HOST
+        here = host == _host()
         if not (
             (here and pid.isdigit() and is_running(int(pid))) or (not here and _is_young(path))
         ):
@@ -139,10 +142,12 @@ def remove_unfinished(folder: Path) -> None:
 
 
 def _is_young(path: Path) -> bool:
+    inside = path.rglob("*") if path.is_dir() else ()
     try:
-        return time.time() - path.stat().st_mtime < FORGOTTEN_S
+        newest = max(each.stat().st_mtime for each in (path, *inside))
     except FileNotFoundError:
         return False
+    return time.time() - newest < FORGOTTEN_S
 
 
 def _remove(path: Path) -> None:

@@ -35,7 +35,7 @@ CONFIG_LOADER_ARGS = {
 HOOKS = (
     TrackingHook(),
     SummaryHook(),
-    # The last one is the first to hear: of errors it shows, and before MLflow starts a run.
+    # Of hooks that want to be first the last one is: it shows the errors of the others shortly.
     PreflightHook(
         allowed_parameters=("workers", "cluster", "retrain", "approach"), checks=(check_manifests,)
     ),

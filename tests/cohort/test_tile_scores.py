@@ -105,6 +105,19 @@ def test_a_blank_slide_is_refused(make_pair, tmp_path) -> None:
             scored(SlidePair("s1", "c1", he, ihc))
 
 
+def test_a_pen_stroke_that_tiles_cut_is_no_tissue(tmp_path) -> None:
+    """The sliver in the lower tiles is too narrow to be told from tissue."""
+    from PIL import Image
+
+    rgb = np.full((1024, 1024, 3), 243, np.uint8)
+    rgb[:516] = 20
+    Image.fromarray(rgb).save(tmp_path / "marked.png")
+    slide = open_slide(tmp_path / "marked.png", slide_id="s1", mpp=2.0)
+    grid = TileParams(size_px=512, mpp=2.0, step_px=512, edge="drop")
+    with pytest.raises(SlideError, match="no tissue found on the H&E slide"):
+        scored(SlidePair("s1", "c1", slide, None), grid=grid)
+
+
 def test_the_same_square_at_another_resolution() -> None:
     region = Region("s1", "", "tile", 10, 20, 1024, 0.5)
     other = at_mpp(region, 3.0)

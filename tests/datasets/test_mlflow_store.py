@@ -34,7 +34,19 @@ def test_a_full_disk_leaves_no_half_store(tmp_path, monkeypatch) -> None:
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.parametrize("uri", ["", "mlruns", "http://127.0.0.1:1"])
+def test_a_store_that_another_run_made_meanwhile_stays(tmp_path, monkeypatch) -> None:
+    class Slow(sqlalchemy_store.SqlAlchemyStore):
+        def __init__(self, uri: str, artifacts: str) -> None:
+            super().__init__(uri, artifacts)
+            (tmp_path / "mlflow.db").write_text("theirs")
+
+    monkeypatch.setattr(sqlalchemy_store, "SqlAlchemyStore", Slow)
+    make_store(f"sqlite:///{tmp_path}/mlflow.db?timeout=60")
+    assert os.listdir(tmp_path) == ["mlflow.db"]
+    assert (tmp_path / "mlflow.db").read_text() == "theirs"
+
+
+@pytest.mark.parametrize("uri", ["", "mlruns", "http://127.0.0.1:1", "sqlite:///:memory:"])
 def test_other_stores_are_not_ours_to_make(tmp_path, monkeypatch, uri) -> None:
     monkeypatch.chdir(tmp_path)
     make_store(uri)

@@ -1,4 +1,5 @@
 import os
+import platform
 import subprocess
 import sys
 import time
@@ -32,6 +33,19 @@ def test_a_file_appears_whole_or_stays_as_it_was(tmp_path):
 def written_by(pid: int, target: Path) -> Path:
     own = temporary_name(target)
     return own.with_name(own.name.replace(f"-{os.getpid()}@", f"-{pid}@"))
+
+
+def test_machines_with_names_that_begin_alike_are_told_apart(monkeypatch):
+    names = set()
+    for host in (
+        "ip-10-0-1-11",
+        "ip-10-0-11-1",
+        "dask-worker-7d9f8b6c5-abcde",
+        "dask-worker-7d9f8",
+    ):
+        monkeypatch.setattr(platform, "node", lambda host=host: host)
+        names.add(temporary_name(Path("a.csv")).name)
+    assert len(names) == 4
 
 
 def test_what_another_machine_wrote_stays_for_a_day(tmp_path):

@@ -27,7 +27,7 @@ from tumor_ratio.hooks.summary import SummaryHook
 from tumor_ratio.hooks.tracking import TrackingHook
 
 logging.getLogger("tumor_ratio").setLevel("INFO")
-HOOKS = (PreflightHook(["workers"], [check_manifests]), TrackingHook(), SummaryHook())
+HOOKS = (TrackingHook(), SummaryHook(), PreflightHook(["workers"], [check_manifests]))
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro-telemetry", "kedro-viz")
 CONFIG_LOADER_ARGS = {"base_env": "base", "default_run_env": "base"}
 """,

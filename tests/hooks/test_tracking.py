@@ -6,6 +6,7 @@ import subprocess
 import sys
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import mlflow
 import pytest
@@ -249,6 +250,13 @@ def test_killed_runs_are_marked_and_living_ones_are_not(project, client, tmp_pat
     project(EVALUATION.only_nodes_with_outputs("report"))
     alive.communicate(b"\n")
     assert {run_id: client.get_run(run_id).info.status for run_id in expected} == expected
+
+
+def test_the_store_is_made_before_kedro_mlflow_opens_it(tmp_path):
+    uri = f"sqlite:///{tmp_path}/deep/mlflow.db"
+    context = SimpleNamespace(config_loader={"mlflow": {"server": {"mlflow_tracking_uri": uri}}})
+    TrackingHook().after_context_created(context)
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["mlflow.db"]
 
 
 def test_nothing_is_tracked_while_kedro_mlflow_is_off(project, client, tmp_path):

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from tumor_ratio.imaging import tiff_reader as module
 from tumor_ratio.imaging.slide import open_slide
 from tumor_ratio.imaging.tiff_checks import unreachable_bytes
 from tumor_ratio.imaging.tiff_reader import TiffReader
@@ -135,3 +136,28 @@ def test_the_blocks_of_a_slide_are_whole_tiles(tmp_path, rgb, options) -> None:
     tifffile.imwrite(path, rgb, photometric="rgb", **options)
     expected = (1024, 1024) if "tile" in options else (300, 1024)
     assert open_slide(path, slide_id="s1", mpp=0.5).block_px == expected
+
+
+def test_tiles_of_small_levels_are_decoded_once_for_neighbours(tmp_path, rgb, monkeypatch) -> None:
+    path = tmp_path / "a.tif"
+    with tifffile.TiffWriter(path) as tif:
+        for level, image in enumerate((rgb, rgb[::2, ::2])):
+            tif.write(
+                image,
+                subfiletype=level,
+                tile=(64, 64),
+                photometric="rgb",
+                compression="deflate",
+                metadata=None,
+            )
+    monkeypatch.setattr(module, "KEPT_BYTES", 4 * 64 * 64 * 3)
+    reader = TiffReader(path)
+    decoded: list[int] = []
+    read_bytes = reader._bytes
+    monkeypatch.setattr(reader, "_bytes", lambda *where: decoded.append(1) or read_bytes(*where))
+    for level, expected in ((1, 4), (1, 0), (0, 4), (0, 4)):
+        decoded.clear()
+        first = reader.read_level(level, 0, 0, 100, 80)
+        assert len(decoded) == expected
+        np.testing.assert_array_equal(first, (rgb[::2, ::2] if level else rgb)[:80, :100])
+    assert len(reader._decoded) == 4

@@ -7,7 +7,7 @@ from typing import Any
 
 from tumor_ratio.cohort.downloads import fetch_file
 from tumor_ratio.cohort.manifest import PlannedPair
-from tumor_ratio.cohort.opening import AS_IT_IS, OpeningParams, open_planned_pair
+from tumor_ratio.cohort.opening import DEFAULTS, OpeningParams, open_planned_pair
 from tumor_ratio.cohort.pair import META_FIELDS
 from tumor_ratio.cohort.patient_http import DownloadParams
 from tumor_ratio.cohort.zenodo_pairs import PlannedDownload
@@ -17,7 +17,7 @@ from tumor_ratio.steps import step
 
 @step(version=2)
 def fetch_pair(
-    planned: PlannedDownload, params: DownloadParams, opening: OpeningParams = AS_IT_IS
+    planned: PlannedDownload, params: DownloadParams, opening: OpeningParams = DEFAULTS
 ) -> dict[str, Any]:
     """Download and verify both slides of a pair, as far as they are not there, and open them.
 

@@ -28,11 +28,11 @@ class OpeningParams(Params):
     the larger: registered sections lie on one canvas."""
 
 
-AS_IT_IS = OpeningParams()
+DEFAULTS = OpeningParams()
 
 
 @step(version=3)
-def open_planned_pair(planned: PlannedPair, params: OpeningParams = AS_IT_IS) -> dict[str, Any]:
+def open_planned_pair(planned: PlannedPair, params: OpeningParams = DEFAULTS) -> dict[str, Any]:
     """Open both slides of a manifest's row and check that they can be used.
 
     Parameters
@@ -56,17 +56,11 @@ def open_planned_pair(planned: PlannedPair, params: OpeningParams = AS_IT_IS) ->
         for named in (planned.he_path, planned.ihc_path):
             if named is not None:
                 _check_place(named, Path(params.allowed_root), planned.slide_id)
-    he, ihc = (
-        None
-        if path is None
-        else open_slide(path, slide_id=planned.slide_id, mpp=mpp, pyramids=params.pyramids or None)
-        for path, mpp in (
-            (planned.he_path, planned.he_mpp),
-            (planned.ihc_path, planned.ihc_mpp),
-        )
-    )
+    he, ihc = _open(planned, pyramids="")
     if he is not None and ihc is not None:
         _check_sizes(he, ihc, params.max_size_difference)
+    if params.pyramids:  # a copy takes time and room: only for what is used
+        he, ihc = _open(planned, params.pyramids)
     pair = SlidePair(
         slide_id=planned.slide_id,
         case_id=planned.case_id,
@@ -77,6 +71,19 @@ def open_planned_pair(planned: PlannedPair, params: OpeningParams = AS_IT_IS) ->
     )
     copies = [str(slide.path) for slide in (he, ihc) if slide and slide.source_path]
     return {**pair.to_record(), "products": copies}
+
+
+def _open(planned: PlannedPair, pyramids: str) -> tuple[Slide | None, Slide | None]:
+    he, ihc = (
+        None
+        if path is None
+        else open_slide(path, slide_id=planned.slide_id, mpp=mpp, pyramids=pyramids or None)
+        for path, mpp in (
+            (planned.he_path, planned.he_mpp),
+            (planned.ihc_path, planned.ihc_mpp),
+        )
+    )
+    return he, ihc
 
 
 def _check_sizes(he: Slide, ihc: Slide, largest: float) -> None:

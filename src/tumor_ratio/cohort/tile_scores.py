@@ -32,6 +32,9 @@ SCORE_COLUMNS = (
     "structure_score",
 )
 
+CLEAR_SHARE = 0.1
+"""A tile with this much tissue shows that its slide is not blank."""
+
 SAME_MPP = 1e-6
 """Pixels that differ in size by less, as a share, are the same."""
 
@@ -51,7 +54,7 @@ class TileScoreParams(Params):
     background_um: float = Field(80.0, gt=0, le=640)
     """Background of the structure score: coarser structures agree for wrong partners too."""
     overview_mpp: float = Field(8.0, ge=1, le=20)
-    """Micrometres per pixel at which a slide is searched for tissue."""
+    """Micrometres per pixel at which a slide is searched for tissue whose tiles show little."""
     min_tissue_um2: float = Field(10_000.0, ge=0)
     """A slide with less tissue than this is refused as blank."""
 
@@ -92,9 +95,7 @@ def score_pair_tiles(
         scores = list(pool.map(lambda tile: _coarse_scores(pair, tile, params), regions))
     for slide, stain, name in ((pair.he, "H&E", "he"), (pair.ihc, "IHC", "ihc")):
         if slide is not None:
-            shares = [found[f"{name}_tissue"] for found in scores]
-            areas = [tile.side_um**2 * share for tile, share in zip(regions, shares, strict=True)]
-            _require_tissue(slide, stain, max(areas, default=0.0), params)
+            _require_tissue(slide, stain, regions, [s[f"{name}_tissue"] for s in scores], params)
     if pair.he is not None and pair.ihc is not None and params.ssim_mpp != params.mpp:
         chosen = [
             index
@@ -166,10 +167,23 @@ def _fine_ssim(pair: SlidePair, tiles: Sequence[Region], mpp: float) -> npt.NDAr
     )
 
 
-def _require_tissue(slide: Slide, stain: str, seen_um2: float, params: TileScoreParams) -> None:
-    """Refuse a blank slide; it is looked at as a whole where no tile alone shows enough."""
+def _require_tissue(
+    slide: Slide,
+    stain: str,
+    tiles: Sequence[Region],
+    shares: Sequence[float],
+    params: TileScoreParams,
+) -> None:
+    """Refuse a blank slide; it is looked at as a whole where no tile alone shows enough.
+
+    `shares` are the tiles' tissue. A small one proves nothing: a pen stroke that a tile's border
+    cuts is no longer told by its width.
+    """
     smaller = min(params.min_tissue_um2, 0.01 * slide.width_um * slide.height_um)
-    if seen_um2 > smaller:
+    if any(
+        share >= CLEAR_SHARE and share * tile.side_um**2 > smaller
+        for tile, share in zip(tiles, shares, strict=True)
+    ):
         return
     overview, mpp = slide.read_overview(params.overview_mpp)
     tissue_um2 = tissue_fraction(overview, mpp) * overview.shape[0] * overview.shape[1] * mpp**2

@@ -25,9 +25,14 @@ def make_store(uri: str) -> None:
     DiskFullError
         If there is no room for it; nothing is left of it then.
     """
-    path = Path(uri.removeprefix(SQLITE))
-    if not uri.startswith(SQLITE) or path.exists():
+    if not uri.startswith(SQLITE):
         return
+    from sqlalchemy.engine import make_url
+
+    place = make_url(uri).database
+    if not place or place == ":memory:" or Path(place).exists():
+        return
+    path = Path(place)
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     temporary = temporary_name(path)
@@ -37,8 +42,18 @@ def make_store(uri: str) -> None:
         try:
             store = SqlAlchemyStore(f"{SQLITE}{temporary}", ARTIFACTS)
             store.engine.dispose()
-            if not path.exists():  # another run was faster
-                os.replace(temporary, path)
+            _give_name(temporary, path)
         finally:
             for left in path.parent.glob(f"{temporary.name}*"):  # SQLite's journal as well
                 left.unlink(missing_ok=True)
+
+
+def _give_name(temporary: Path, path: Path) -> None:
+    """Name the file, unless another run was faster: its store may hold a run already."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        pass
+    except OSError:  # a file system without links
+        if not path.exists():
+            os.replace(temporary, path)

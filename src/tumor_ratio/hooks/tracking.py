@@ -48,7 +48,8 @@ class TrackingHook:
     - `approach_metrics`: a dict of approaches with a dict of numbers each, to their runs;
     - `artifact`: the file, to the current run.
 
-    All of it rests while kedro-mlflow tracks nothing.
+    All of it rests while kedro-mlflow tracks nothing; MLflow's store is made all the same, since
+    kedro-mlflow opens it.
     """
 
     def __init__(self) -> None:

@@ -55,8 +55,8 @@ class Reader(Protocol):
     icc_profile: bytes | None
     """Embedded colour profile; it is not applied."""
     tile_px: tuple[int, int]
-    """Width and height of the pieces that level 0 is stored in; (0, 0) where that is unknown or of
-    no use."""
+    """Width and height of the pieces that level 0 is stored in; (0, 0) for rows over the whole
+    width."""
 
     def read_level(self, level: int, x_px: int, y_px: int, width: int, height: int) -> RgbImage:
         """Pixels of a level, in that level's own pixels; white outside the slide."""
@@ -74,7 +74,7 @@ class OpenSlideReader:
         self._slide = openslide.OpenSlide(path)
         self.icc_profile = self._embedded_profile()
         tile_sides = [
-            _number(self._slide.properties.get(f"openslide.level[0].tile-{side}")) or 0
+            _number(self._slide.properties.get(f"openslide.level[0].tile-{side}")) or 1
             for side in ("width", "height")
         ]
         self.tile_px = (int(tile_sides[0]), int(tile_sides[1]))
@@ -140,7 +140,7 @@ class PillowReader:
 
     name = "pillow"
     orientation = 1
-    tile_px = (0, 0)
+    tile_px = (1, 1)
 
     def __init__(self, path: Path) -> None:
         with warnings.catch_warnings():

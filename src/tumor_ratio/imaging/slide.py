@@ -75,7 +75,7 @@ class Slide:
     def block_px(self) -> tuple[int, int]:
         """Width and height of the blocks in which level 0 is best read.
 
-        Whole tiles of the file, about 1024 px a side; the slide's width where it has no tiles.
+        Whole tiles of the file, about 1024 px a side; rows where it has no tiles, or huge ones.
 
         Raises
         ------
@@ -83,7 +83,7 @@ class Slide:
             If the file is gone.
         """
         width, height = (
-            side * max(1, BLOCK_SIDE_PX // side) if 1 <= side <= 2 * BLOCK_SIDE_PX else 0
+            side * max(1, BLOCK_SIDE_PX // side) if 1 <= side <= 4 * BLOCK_SIDE_PX else 0
             for side in self._reader().tile_px
         )
         return width or self.width_px, height or BLOCK_SIDE_PX

@@ -217,8 +217,8 @@ class TiffReader:
     def _worth_keeping(self, page: Any, segment: npt.NDArray[np.uint8]) -> int:
         """How many decoded pieces like this one are kept for neighbouring regions.
 
-        One strip, which all want across the slide; of the small levels, whose tiles lie under
-        several regions at a time, a few rows of tiles; none of level 0.
+        One strip, which all want across the slide; of the smaller levels, whose tiles lie under
+        several regions, `KEPT_BYTES` of tiles; none of level 0.
         """
         if not page.is_tiled:
             return int(page.samplesperpixel) if page.planarconfig == 2 else 1

@@ -21,6 +21,9 @@ from tumor_ratio.processes import thread_pool
 ReadPair = Callable[[int, int, int, int], tuple[RgbImage, RgbImage]]
 """`read(x, y, width, height)` gives that rectangle of both images, (height, width, 3) uint8."""
 
+STRIP_BLOCKS = 8
+"""Width of what one thread takes at a time."""
+
 _REACH = SSIM_WINDOW_PX - 1
 
 
@@ -43,8 +46,8 @@ def ssim_of_squares(
     block_px : width and height of the blocks, whose corners are multiples of them: multiples of the
         files' own tiles, so that none is decoded twice. Memory is 12 bytes a pixel of a block and
         thread, and 36 bytes a column of the images.
-    threads : that read and compute at the same time, each on columns of its own; along their seams
-        a block's first tiles are read twice.
+    threads : that read and compute at the same time, each on a strip of eight blocks' columns;
+        along the strips' seams a block's first columns are read twice.
 
     Returns
     -------
@@ -60,10 +63,13 @@ def ssim_of_squares(
     corners = np.asarray(corners, dtype=np.int64).reshape(-1, 2)
     if not len(corners):
         return np.zeros(0)
-    seams = _seams(corners[:, 0], side_px, block_px[0], threads)
+    seams = _seams(corners[:, 0], side_px, block_px[0])
     strips = [_Strip(read, corners, side_px, *seam) for seam in itertools.pairwise(seams)]
-    with thread_pool(len(strips)) as pool:
-        sums = list(pool.map(lambda strip: strip.sums(block_px), strips))
+    if min(threads, len(strips)) == 1:
+        sums = [strip.sums(block_px) for strip in strips]
+    else:
+        with thread_pool(threads) as pool:
+            sums = list(pool.map(lambda strip: strip.sums(block_px), strips))
     windows = side_px - _REACH
     return np.sum(sums, axis=0) / (3 * windows * windows)
 
@@ -182,22 +188,11 @@ class _Part(NamedTuple):
         )
 
 
-def _seams(lefts: npt.NDArray[np.int64], side_px: int, block_width: int, strips: int) -> list[int]:
-    """Borders of the strips, as many as there are threads: of about as many columns of squares."""
-    windows = side_px - _REACH
-    first, last = int(lefts.min()), int(lefts.max()) + windows
-    runs = list(_runs(lefts, windows))
-    total = sum(stop - start for start, stop in runs)
-    strips = max(1, min(strips, total // (2 * block_width)))
-    inner = []
-    for index in range(1, strips):
-        left_over = total * index // strips
-        for start, stop in runs:
-            if left_over < stop - start:
-                inner.append(round((start + left_over) / block_width) * block_width)
-                break
-            left_over -= stop - start
-    return _ends(np.array(inner, dtype=np.int64), first, last)
+def _seams(lefts: npt.NDArray[np.int64], side_px: int, block_width: int) -> list[int]:
+    """Borders of the strips, whatever the number of threads: sums differ in no last bit."""
+    first, last = int(lefts.min()), int(lefts.max()) + side_px - _REACH
+    width = STRIP_BLOCKS * block_width
+    return _ends(np.arange(first // width + 1, last // width + 1) * width, first, last)
 
 
 def _cut(starts: npt.NDArray[np.int64], side_px: int, block_px: int) -> Iterator[tuple[int, int]]:

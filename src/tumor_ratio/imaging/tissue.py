@@ -91,10 +91,11 @@ def tissue_mask(rgb: RgbImage, mpp: float) -> Mask:
 def tissue_fraction(rgb: RgbImage, mpp: float) -> float:
     """Share of the image that shows stained tissue, in [0, 1]; see `tissue_mask`.
 
-    Finer pixels than the mask's smoothing are averaged first, which moves the share by under 0.01.
+    Finer pixels than the mask's smoothing are averaged first: a sixth of the time, and a share that
+    differs by under 0.01 on tissue, by up to a tenth of itself where single cells lie on glass.
     """
     _check(rgb)
-    step = min(int(SMOOTHING_UM / mpp), *rgb.shape[:2])
+    step = min(round(SMOOTHING_UM / mpp), *rgb.shape[:2])
     if step > 1:
         rgb, mpp = np.asarray(Image.fromarray(rgb).reduce(step)), mpp * step
     return float(tissue_mask(rgb, mpp).mean())

@@ -62,7 +62,7 @@ def measure_slide(
     return labels
 
 
-@step(version=1)
+@step(version=2)
 def describe_slide_patches(
     pair: SlidePair, patches: pd.DataFrame, nuclei: TableRef
 ) -> pd.DataFrame:

@@ -40,7 +40,7 @@ NATIVE_TOLERANCE = 0.05
 """A slide whose own resolution is this close to the network's is read without resampling."""
 
 
-@step(version=2)
+@step(version=3)
 def segment_slide(
     pair: SlidePair,
     tiles: pd.DataFrame,

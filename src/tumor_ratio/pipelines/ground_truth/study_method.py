@@ -25,7 +25,7 @@ from tumor_ratio.steps import step
 METHOD = "study"
 
 
-@step(version=1)
+@step(version=2)
 def measure_slide_as_study(
     pair: SlidePair,
     tiles: pd.DataFrame,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tumor_ratio.cohort.manifest import PlannedPair, read_manifest
-from tumor_ratio.cohort.opening import AS_IT_IS, OpeningParams, open_planned_pair
+from tumor_ratio.cohort.opening import DEFAULTS, OpeningParams, open_planned_pair
 from tumor_ratio.errors import ConfigurationError, SlideError
 from tumor_ratio.pipelines.prediction.params import PredictionParams
 from tumor_ratio.steps import step
@@ -52,7 +52,7 @@ def planned_slides(params: PredictionParams) -> tuple[PlannedPair, ...]:
 
 
 @step(version=3)
-def open_new_slide(planned: PlannedPair, params: OpeningParams = AS_IT_IS) -> dict[str, Any]:
+def open_new_slide(planned: PlannedPair, params: OpeningParams = DEFAULTS) -> dict[str, Any]:
     """Open a slide's H&E and check that it can be used.
 
     Parameters

@@ -31,7 +31,7 @@ STAIN_SAMPLE = 64
 RATIO_COLUMNS = ("tumor_ratio", "tumor_ratio_calibrated", "nuclear_um2")
 
 
-@step(version=1)
+@step(version=2)
 def predict_new_slide(
     pair: SlidePair, model: ModelRef, min_tissue: float, compute: ComputeOptions
 ) -> pd.DataFrame:

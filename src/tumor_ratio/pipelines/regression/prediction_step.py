@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tumor_ratio.datasets.trained_model import ModelRef
 
 
-@step(version=1)
+@step(version=2)
 def predict_slide(
     slide: Slide, patches: pd.DataFrame, model: ModelRef, compute: ComputeOptions
 ) -> pd.DataFrame:

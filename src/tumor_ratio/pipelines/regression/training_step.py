@@ -29,7 +29,7 @@ CHECKPOINTS = "checkpoints"
 DOMAIN_FIELDS = ("species", "organ", "stain", "marker", "marker_meaning")
 
 
-@step(version=3)
+@step(version=4)
 def train_approach(
     approach: str,
     pairs: tuple[SlidePair, ...],
