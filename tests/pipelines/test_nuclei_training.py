@@ -51,13 +51,15 @@ def test_the_card_says_where_the_model_comes_from(trained):
     assert card["command"] == "kedro run --pipelines=nuclei_training"
     assert any("SYNTHETIC" in limit for limit in card["limits"])
     assert card["training"]["n_train"] == 4
-    assert {"precision_at_iou_0_5", "recall_at_iou_0_5", "f1_at_iou_0_5"} <= set(card["scores"])
+    assert {"precision_at_iou_0_5", "recall_at_iou_0_5", "f1_at_iou_0_5"} <= set(
+        card["scores"]["phantom"]
+    )
 
 
 def test_the_parts_share_no_tile_and_seeds_repeat():
     first = render_parts(4, 4, 4, tile_px=64, mpp=0.5, seed=0)
     again = render_parts(4, 4, 4, tile_px=64, mpp=0.5, seed=0)
-    images = [*first.train.images, *first.validation.images, *first.test.images]
+    images = [*first.train.images, *first.validation.images, *first.tests["phantom"].images]
     assert len({image.tobytes() for image in images}) == 12
     for one, other in zip(first.train.images, again.train.images, strict=True):
         np.testing.assert_array_equal(one, other)

@@ -8,42 +8,79 @@ from typing import Any
 from kedro.utils import find_kedro_project
 
 from tumor_ratio.models.stardist_training import train_segmenter
+from tumor_ratio.pipelines.nuclei_training.labelled_folder import read_labelled_folder
 from tumor_ratio.pipelines.nuclei_training.params import NucleiTrainingParams
-from tumor_ratio.pipelines.nuclei_training.tiles import TrainingTiles, render_parts
+from tumor_ratio.pipelines.nuclei_training.tiles import TrainingTiles, render_parts, with_images
 
-CARD = {
-    "data": "Synthetic: labelled tiles of development phantoms (tumor_ratio.phantom), both stains. "
-    "No real image was used.",
-    "training_data": "phantom",
-    "licence": "BSD-3-Clause",
-    "command": "kedro run --pipelines=nuclei_training",
-    "limits": [
-        "TRAINED ON SYNTHETIC IMAGES - NUMBERS HAVE NO BIOLOGICAL MEANING",
-        "The scores are of phantom tiles as well: training and test share the phantom's idea of a "
-        "nucleus, so they say nothing about real slides.",
-        "For research use only. Not for diagnosis, prognosis or treatment decisions. Not a medical "
-        "device; not clinically validated.",
-    ],
-}
+PHANTOM_DATA = (
+    "Synthetic: labelled tiles of development phantoms (tumor_ratio.phantom), both stains."
+)
+RESEARCH_USE = (
+    "For research use only. Not for diagnosis, prognosis or treatment decisions. Not a medical "
+    "device; not clinically validated."
+)
+CIRCULAR = (
+    "The phantom score is circular: training and test share the phantom's idea of a nucleus, so it "
+    "says nothing about real slides."
+)
+SYNTHETIC = "TRAINED ON SYNTHETIC IMAGES - NUMBERS HAVE NO BIOLOGICAL MEANING"
 
 
-def render_tiles(params: NucleiTrainingParams) -> TrainingTiles:
+def make_tiles(params: NucleiTrainingParams) -> TrainingTiles:
     """Labelled tiles for training, validation and test."""
-    return render_parts(
-        params.n_train,
-        params.n_validation,
-        params.n_test,
-        tile_px=params.tile_px,
-        mpp=params.network.mpp,
-        seed=params.seed,
+    options = {"tile_px": params.tile_px, "seed": params.seed}
+    tiles = render_parts(
+        params.n_train, params.n_validation, params.n_test, mpp=params.network.mpp, **options
     )
+    if params.images:
+        images = read_labelled_folder(_project() / params.images)
+        tiles = with_images(tiles, images, params.n_image_tiles, **options)
+    return tiles
 
 
 def train_nuclei_model(tiles: TrainingTiles, params: NucleiTrainingParams) -> dict[str, Any]:
     """Train, score and write the model folder; the card is returned."""
-    here = Path.cwd()
-    folder = Path(find_kedro_project(here) or here) / params.output
-    description = {**CARD, "tiles": params.model_dump(exclude={"output", "network"})}
+    description = {
+        **_card(params),
+        "tiles": params.model_dump(exclude={"output", "network", "images"}),
+        "held_out_images": list(tiles.held_out),
+    }
     return train_segmenter(
-        tiles.train, tiles.validation, tiles.test, params.network, folder, description
+        tiles.train,
+        tiles.validation,
+        tiles.tests,
+        params.network,
+        _project() / params.output,
+        description,
     )
+
+
+def _card(params: NucleiTrainingParams) -> dict[str, Any]:
+    """What the card says of data, licence and limits."""
+    if not params.images:
+        return {
+            "data": f"{PHANTOM_DATA} No real image was used.",
+            "training_data": "phantom",
+            "licence": "BSD-3-Clause",
+            "command": "kedro run --pipelines=nuclei_training",
+            "limits": [SYNTHETIC, CIRCULAR, RESEARCH_USE],
+        }
+    return {
+        "data": f"{params.images_source}, most of them recoloured as hematoxylin and DAB of drawn "
+        f"strengths. {PHANTOM_DATA}",
+        "training_data": "images and phantom",
+        "licence": f"BSD-3-Clause; images: {params.images_licence}",
+        "command": "kedro run --pipelines=nuclei_training "
+        "--params=nuclei_training.images=<folder of the images>",
+        "limits": [
+            "No Ki-67 image was used for training: DAB on real nuclei is a recolouring.",
+            "The real score is of held-out images of the same collection, at their own scale.",
+            CIRCULAR,
+            RESEARCH_USE,
+        ],
+    }
+
+
+def _project() -> Path:
+    here = Path.cwd()
+    return Path(find_kedro_project(here) or here)

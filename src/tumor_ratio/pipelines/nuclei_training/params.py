@@ -13,8 +13,20 @@ class NucleiTrainingParams(Params):
 
     output: str = "data/06_models/nuclei"
     """Folder of the trained model, relative to the project; give it as nuclei_model.choice."""
+    images: str = ""
+    """Folder of real labelled images, relative to the project: `images/<name>.png` with
+    `labels/<name>.tif`; empty trains on phantoms only."""
+    images_source: str = (
+        "80 colour brightfield images with 3,374 outlined nuclei of the 2018 Data Science Bowl "
+        "(BBBC038, Broad Bioimage Benchmark Collection), masks as corrected by lopuhin/"
+        "kaggle-dsbowl-2018-dataset-fixes"
+    )
+    images_licence: str = "CC0"
+    """For the card: what the images are, and their licence."""
+    n_image_tiles: int = Field(default=480, ge=1)
+    """Tiles cut from the images that train, at several scales and in several stains."""
     n_train: int = Field(default=240, ge=2)
-    """Tiles of all kinds together: two H&E, two IHC, one single-stain in turn; so the next two."""
+    """Phantom tiles: two H&E, two IHC, one single-stain in turn; so the next two."""
     n_validation: int = Field(default=25, ge=2)
     n_test: int = Field(default=40, ge=2)
     tile_px: int = Field(default=256, ge=64, le=1024, multiple_of=64)

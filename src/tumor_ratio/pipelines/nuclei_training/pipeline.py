@@ -8,14 +8,14 @@ from tumor_ratio.pipelines.nuclei_training import nodes
 
 
 def create_pipeline() -> Pipeline:
-    """From phantom tiles to a StarDist model folder with its card."""
+    """From labelled tiles to a StarDist model folder with its card."""
     return Pipeline(
         [
             Node(
-                nodes.render_tiles,
+                nodes.make_tiles,
                 "params:nuclei_training",
                 "nuclei_tiles",
-                name="render_nuclei_tiles",
+                name="make_nuclei_tiles",
             ),
             Node(
                 nodes.train_nuclei_model,

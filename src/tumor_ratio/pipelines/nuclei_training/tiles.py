@@ -1,8 +1,9 @@
-"""Labelled tiles of development phantoms, in three disjoint parts."""
+"""Labelled tiles of development phantoms and of real images, in three disjoint parts."""
 
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,8 @@ from tumor_ratio.imaging.nucleus_density import mean_per_nucleus
 from tumor_ratio.imaging.stains import H_DAB, recompose, separate
 from tumor_ratio.models.stardist_training import LabelledTiles
 from tumor_ratio.phantom.labelled import labelled_tile
+from tumor_ratio.pipelines.nuclei_training.image_tiles import cut_tiles
+from tumor_ratio.pipelines.nuclei_training.labelled_folder import LabelledImage, split_images
 
 STAINS = ("he", "ihc", "he", "ihc", "single_stain")
 """The kinds of tiles in turn; `single_stain` is the hematoxylin or the DAB of an IHC tile, put back
@@ -27,13 +30,67 @@ SCALE = (0.8, 1.25)
 beyond the phantom's."""
 
 
+PHANTOM, REAL = "phantom", "real"
+IMAGE_VALIDATION_SHARE = 1 / 12
+"""Tiles of real images that choose epoch and thresholds, a share of those that train."""
+
+
 @dataclass(frozen=True)
 class TrainingTiles:
-    """Tiles that train, that choose epoch and thresholds, and that only score."""
+    """Tiles that train, that choose epoch and thresholds, and that only score.
+
+    Parameters
+    ----------
+    train, validation : of phantoms and images together.
+    tests : "phantom", and "real" where there are images: these whole, at their own scale.
+    held_out : names of the real images that only score.
+    """
 
     train: LabelledTiles
     validation: LabelledTiles
-    test: LabelledTiles
+    tests: Mapping[str, LabelledTiles]
+    held_out: tuple[str, ...] = ()
+
+
+def with_images(
+    phantoms: TrainingTiles,
+    images: Sequence[LabelledImage],
+    count: int,
+    *,
+    tile_px: int,
+    seed: int,
+) -> TrainingTiles:
+    """Add tiles of real images, which are split by chance: no image is in two parts.
+
+    Parameters
+    ----------
+    phantoms : what they are added to.
+    images : see `labelled_folder`.
+    count : tiles that train.
+    tile_px, seed : as in `render_parts`.
+    """
+    split = split_images(images, seed)
+    n_validation = max(1, round(IMAGE_VALIDATION_SHARE * count))
+    parts = [
+        cut_tiles(part, number, tile_px=tile_px, seed=2 * seed + index)
+        for index, (part, number) in enumerate(
+            ((split.train, count), (split.validation, n_validation))
+        )
+    ]
+    whole = LabelledTiles([i.rgb for i in split.test], [i.labels for i in split.test])
+    return TrainingTiles(
+        _together(phantoms.train, parts[0]),
+        _together(phantoms.validation, parts[1]),
+        {**phantoms.tests, REAL: whole},
+        tuple(sorted(image.name for image in split.test)),
+    )
+
+
+def _together(*parts: LabelledTiles) -> LabelledTiles:
+    return LabelledTiles(
+        [image for part in parts for image in part.images],
+        [labels for part in parts for labels in part.labels],
+    )
 
 
 def render_parts(
@@ -55,7 +112,8 @@ def render_parts(
             ((n_train, SCALE), (n_validation, SCALE), (n_test, (1.0, 1.0)))
         )
     ]
-    return TrainingTiles(*parts)
+    train, validation, test = parts
+    return TrainingTiles(train, validation, {PHANTOM: test})
 
 
 def _render(
