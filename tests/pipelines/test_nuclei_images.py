@@ -115,6 +115,8 @@ def test_training_takes_images_and_the_card_says_so(folder, tmp_path):
     params = NucleiTrainingParams(
         output=str(tmp_path / "model"),
         images=str(folder),
+        images_source="drawn discs",
+        images_licence="CC0",
         n_image_tiles=4,
         n_train=2,
         n_validation=2,
@@ -128,5 +130,6 @@ def test_training_takes_images_and_the_card_says_so(folder, tmp_path):
     assert set(card["scores"]) == {"phantom", "real"}
     assert card["scores"]["real"]["n_nuclei"] == 24
     assert len(card["held_out_images"]) == 2
-    assert "CC0" in card["licence"]
+    assert card["licence"] == "BSD-3-Clause; images: CC0"
+    assert "drawn discs" in card["data"]
     assert str(folder) not in str(card)

@@ -59,8 +59,8 @@ def open_planned_pair(planned: PlannedPair, params: OpeningParams = DEFAULTS) ->
     he, ihc = _open(planned, pyramids="")
     if he is not None and ihc is not None:
         _check_sizes(he, ihc, params.max_size_difference)
-    if params.pyramids:  # a copy takes time and room: only for what is used
-        he, ihc = _open(planned, params.pyramids)
+    if params.pyramids and any(len(slide.levels) == 1 for slide in (he, ihc) if slide):
+        he, ihc = _open(planned, params.pyramids)  # copies: of what is used, and has no pyramid
     pair = SlidePair(
         slide_id=planned.slide_id,
         case_id=planned.case_id,

@@ -56,7 +56,7 @@ class Reader(Protocol):
     """Embedded colour profile; it is not applied."""
     tile_px: tuple[int, int]
     """Width and height of the pieces that level 0 is stored in; (0, 0) for rows over the whole
-    width."""
+    width, (1, 1) where any block is read as well as another."""
 
     def read_level(self, level: int, x_px: int, y_px: int, width: int, height: int) -> RgbImage:
         """Pixels of a level, in that level's own pixels; white outside the slide."""

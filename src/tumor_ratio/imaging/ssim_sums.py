@@ -1,7 +1,7 @@
 """Sums of structural similarity over windows, compiled: the inner loops of the study's SSIM.
 
-Every loop runs over one contiguous row, so that the compiler makes vector instructions of it: some
-seven times faster than one loop over windows. Sums over a window are whole numbers under 2^23,
+Every loop runs over one contiguous row, so that the compiler makes vector instructions of it:
+several times faster than one loop over windows. Sums over a window are whole numbers under 2^23,
 which float32 holds exactly; only the last formula is computed in float64.
 """
 

@@ -22,7 +22,7 @@ ReadPair = Callable[[int, int, int, int], tuple[RgbImage, RgbImage]]
 """`read(x, y, width, height)` gives that rectangle of both images, (height, width, 3) uint8."""
 
 STRIP_BLOCKS = 8
-"""Width of what one thread takes at a time."""
+"""Width, in blocks, of what one thread takes at a time."""
 
 _REACH = SSIM_WINDOW_PX - 1
 

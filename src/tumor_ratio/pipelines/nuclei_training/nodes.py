@@ -11,19 +11,15 @@ from tumor_ratio.models.stardist_training import train_segmenter
 from tumor_ratio.pipelines.nuclei_training.labelled_folder import read_labelled_folder
 from tumor_ratio.pipelines.nuclei_training.params import NucleiTrainingParams
 from tumor_ratio.pipelines.nuclei_training.tiles import TrainingTiles, render_parts, with_images
+from tumor_ratio.reporting.stamps import RESEARCH_USE, SYNTHETIC_TRAINING
 
 PHANTOM_DATA = (
     "Synthetic: labelled tiles of development phantoms (tumor_ratio.phantom), both stains."
-)
-RESEARCH_USE = (
-    "For research use only. Not for diagnosis, prognosis or treatment decisions. Not a medical "
-    "device; not clinically validated."
 )
 CIRCULAR = (
     "The phantom score is circular: training and test share the phantom's idea of a nucleus, so it "
     "says nothing about real slides."
 )
-SYNTHETIC = "TRAINED ON SYNTHETIC IMAGES - NUMBERS HAVE NO BIOLOGICAL MEANING"
 
 
 def make_tiles(params: NucleiTrainingParams) -> TrainingTiles:
@@ -63,16 +59,17 @@ def _card(params: NucleiTrainingParams) -> dict[str, Any]:
             "training_data": "phantom",
             "licence": "BSD-3-Clause",
             "command": "kedro run --pipelines=nuclei_training",
-            "limits": [SYNTHETIC, CIRCULAR, RESEARCH_USE],
+            "limits": [SYNTHETIC_TRAINING, CIRCULAR, RESEARCH_USE],
         }
     return {
-        "data": f"{params.images_source}, most of them recoloured as hematoxylin and DAB of drawn "
-        f"strengths. {PHANTOM_DATA}",
+        "data": f"Real labelled images (source: {params.images_source}), most of them recoloured "
+        f"as hematoxylin and DAB of drawn strengths. {PHANTOM_DATA}",
         "training_data": "images and phantom",
         "licence": f"BSD-3-Clause; images: {params.images_licence}",
         "command": "kedro run --pipelines=nuclei_training "
         "--params=nuclei_training.images=<folder of the images>",
         "limits": [
+            SYNTHETIC_TRAINING,
             "No Ki-67 image was used for training: DAB on real nuclei is a recolouring.",
             "The real score is of held-out images of the same collection, at their own scale.",
             CIRCULAR,

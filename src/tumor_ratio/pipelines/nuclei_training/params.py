@@ -16,13 +16,9 @@ class NucleiTrainingParams(Params):
     images: str = ""
     """Folder of real labelled images, relative to the project: `images/<name>.png` with
     `labels/<name>.tif`; empty trains on phantoms only."""
-    images_source: str = (
-        "80 colour brightfield images with 3,374 outlined nuclei of the 2018 Data Science Bowl "
-        "(BBBC038, Broad Bioimage Benchmark Collection), masks as corrected by lopuhin/"
-        "kaggle-dsbowl-2018-dataset-fixes"
-    )
-    images_licence: str = "CC0"
-    """For the card: what the images are, and their licence."""
+    images_source: str = "not stated"
+    images_licence: str = "not stated"
+    """For the card: where the images come from, and their licence."""
     n_image_tiles: int = Field(default=480, ge=1)
     """Tiles cut from the images that train, at several scales and in several stains."""
     n_train: int = Field(default=240, ge=2)
