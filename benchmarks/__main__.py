@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.cluster import dask_workers
+from benchmarks.nuclei import nuclei
 from tumor_ratio.imaging.similarity import ssim_rgb
 from tumor_ratio.phantom.pair import render_pair
 from tumor_ratio.phantom.params import PhantomParams
@@ -181,6 +182,7 @@ BENCHMARKS = {
     "ratios": ratios,
     "inference": inference,
     "rendering": rendering,
+    "nuclei": nuclei,
     "full_size": full_size,
     "dask": dask_workers,
 }

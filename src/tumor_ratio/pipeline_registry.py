@@ -6,12 +6,14 @@ from tumor_ratio.pipelines import (
     data_processing,
     evaluation,
     ground_truth,
+    label_validation,
+    nuclei_export,
     nuclei_training,
     prediction,
     regression,
 )
 
-ON_REQUEST = ("nuclei_training", "prediction")
+ON_REQUEST = ("nuclei_training", "label_validation", "nuclei_export", "prediction")
 """Registered, but not part of a plain `kedro run`."""
 
 
@@ -27,6 +29,8 @@ def register_pipelines() -> dict[str, Pipeline]:
         "regression": regression.create_pipeline(regression.APPROACHES),
         "evaluation": evaluation.create_pipeline(regression.APPROACHES),
         "nuclei_training": nuclei_training.create_pipeline(),
+        "label_validation": label_validation.create_pipeline(),
+        "nuclei_export": nuclei_export.create_pipeline(),
         "prediction": prediction.create_pipeline(),
     }
     pipelines = {

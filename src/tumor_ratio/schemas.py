@@ -84,8 +84,46 @@ class Nuclei(Table):
     hematoxylin_od: Series[float] = pa.Field(nullable=True)
     dab_od_mean: Series[float] = pa.Field(nullable=True)
     dab_od_max: Series[float] = pa.Field(nullable=True)
+    dab_od_core: Series[float] = pa.Field(nullable=True)
+    """Mean of the inner third, away from the blurred rim: what positive and grade go by."""
+    dab_od_between: Series[float] = pa.Field(nullable=True)
+    """Of the tissue between the nuclei of its block."""
     positive: Series[bool]
-    confidence: Series[float] = pa.Field(nullable=True)
+    grade: Series[int] = pa.Field(ge=0, le=3)
+    """0 negative, 1 weak, 2 moderate, 3 strong DAB."""
+    confidence: Series[float] = pa.Field(ge=0.5, le=1, nullable=True)
+    """That positive or negative is right; NaN on H&E."""
+    detection: Series[float] = pa.Field(ge=0, le=1, nullable=True)
+    """The network's probability that this is a nucleus."""
+    outline: Series[object]
+    """Packed, see `tumor_ratio.imaging.outlines`."""
+
+
+class StainingQuality(Table):
+    """How far a slide's measured ratio can be trusted, one row a slide."""
+
+    slide_id: Series[str] = pa.Field(unique=True)
+    n_nuclei: Series[int] = pa.Field(ge=0)
+    n_negative: Series[int] = pa.Field(ge=0)
+    median_diameter_um: Series[float] = pa.Field(nullable=True)
+    mean_diameter_um: Series[float] = pa.Field(nullable=True)
+    """Weighted by area."""
+    white_od: Series[float]
+    """Density of glass, which all others are measured against; 0 where there is none."""
+    has_glass: Series[bool]
+    dab_between_od: Series[float] = pa.Field(nullable=True)
+    """Of the tissue between nuclei: the median of the nuclei's surroundings."""
+    h_score: Series[float] = pa.Field(ge=0, le=300, nullable=True)
+    tumor_ratio: Series[float] = pa.Field(**RATIO)
+    ratio_at_010: Series[float] = pa.Field(**RATIO)
+    """The slide's ratio if nuclei were positive from a DAB density of 0.10 on; and so on."""
+    ratio_at_015: Series[float] = pa.Field(**RATIO)
+    ratio_at_020: Series[float] = pa.Field(**RATIO)
+    ratio_at_025: Series[float] = pa.Field(**RATIO)
+    ratio_at_030: Series[float] = pa.Field(**RATIO)
+    trusted: Series[bool]
+    reason: Series[str] = pa.Field(nullable=True)
+    """Why it is not trusted; a CSV brings empty text back as undefined."""
 
 
 class RatioLabels(Table):
@@ -266,3 +304,35 @@ class ComparedRegions(Table):
     calibrated: Series[float] = pa.Field(nullable=True)
     he_um2: Series[float] = pa.Field(nullable=True)
     selected: Series[bool]
+
+
+class LabelComparison(Table):
+    """A region's ratio by one method beside the truth; counts are of nuclei, NaN where none are."""
+
+    source: Series[str] = pa.Field(isin=["annotated", "phantom"])
+    region_id: Series[str]
+    label_method: Series[str]
+    tumor_ratio: Series[float] = pa.Field(**RATIO)
+    true_ratio: Series[float] = pa.Field(**RATIO)
+    n_positive: Series[float] = pa.Field(nullable=True)
+    n_negative: Series[float] = pa.Field(nullable=True)
+    true_positive: Series[float] = pa.Field(nullable=True)
+    true_negative: Series[float] = pa.Field(nullable=True)
+    seconds_per_mpx: Series[float] = pa.Field(ge=0)
+
+
+class LabelMethods(Table):
+    """How far a method's ratios are from the truth, by source."""
+
+    source: Series[str]
+    label_method: Series[str]
+    evidence: Series[str]
+    n_regions: Series[int] = pa.Field(ge=0)
+    n_undefined: Series[int] = pa.Field(ge=0)
+    mae: Series[float] = pa.Field(nullable=True)
+    bias: Series[float] = pa.Field(nullable=True)
+    largest_error: Series[float] = pa.Field(nullable=True)
+    positives_found: Series[float] = pa.Field(nullable=True)
+    """Found over true, pooled over the regions."""
+    negatives_found: Series[float] = pa.Field(nullable=True)
+    seconds_per_mpx: Series[float] = pa.Field(ge=0)

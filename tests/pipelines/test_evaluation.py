@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,6 +13,7 @@ from PIL import Image
 
 from tumor_ratio import schemas
 from tumor_ratio.cohort.pair import Cohort, SlidePair
+from tumor_ratio.imaging.outlines import pack_outlines
 from tumor_ratio.imaging.regions import Region, regions_of, regions_table
 from tumor_ratio.imaging.slide import open_slide
 from tumor_ratio.metrics.ratios import region_ratios
@@ -24,6 +26,26 @@ from tumor_ratio.pipelines.evaluation.truths import measure_slide_truths, widene
 SIDE_PX, MPP, SLIDE_PX, TILE_PX = 56, 1.0, 448, 224
 SPLITS = ["train"] * 5 + ["validation"] * 2 + ["test"] * 4
 PARAMS = EvaluationParams(examples=3)
+
+
+class Loaded:
+    def __init__(self, value):
+        self.value = value
+
+    def load(self):
+        return self.value
+
+
+def outlined_nuclei() -> pd.DataFrame:
+    """A nucleus every 20 um, each fourth positive."""
+    y, x = np.mgrid[10:SLIDE_PX:20, 10:SLIDE_PX:20].reshape(2, -1) * 1.0
+    circles = pack_outlines(np.zeros((len(x), 2)), np.full((len(x), 32), 4.0))
+    return pd.DataFrame(
+        {
+            "x_px": x, "y_px": y, "area_um2": 50.0, "positive": np.arange(len(x)) % 4 == 0,
+            "outline": circles,
+        }
+    )  # fmt: skip
 
 
 def field(x: np.ndarray, y: np.ndarray, burden: float, phase: float) -> np.ndarray:
@@ -87,6 +109,11 @@ def make_world(folder, *, real: bool = False) -> SimpleNamespace:
         seen = region_ratios(patches, nuclei["he"], MPP, min_nuclei=1)
         tables["patches"].append(patches)
         tables["labels"].append(label)
+        for method in ("study", "recolor", "otsu"):
+            other = label.assign(label_method=method, tumor_ratio=label["tumor_ratio"] * 0.9)
+            # The study's method finds too few nuclei where the others still have pixels.
+            other.loc[:3, "tumor_ratio"] = np.nan if method == "study" else 0.5
+            tables["labels"].append(other)
         tables["features"].append(
             pd.DataFrame(
                 {
@@ -142,19 +169,31 @@ def make_world(folder, *, real: bool = False) -> SimpleNamespace:
                 "case_id": [pair.case_id for pair in pairs], "split": SPLITS,
             }
         ),
+        tiles=regions_table(
+            Region(pair.slide_id, "", "tile", x, y, TILE_PX, MPP)
+            for pair in pairs
+            for y in range(0, SLIDE_PX, TILE_PX)
+            for x in range(0, SLIDE_PX, TILE_PX)
+        ),
+        staining=schemas.StainingQuality.validate(
+            pd.DataFrame(
+                {
+                    "slide_id": [pair.slide_id for pair in pairs], "n_nuclei": 2400,
+                    "n_negative": 2000, "median_diameter_um": 7.0, "mean_diameter_um": 8.0,
+                    "white_od": 0.02, "dab_between_od": 0.01, "has_glass": True,
+                    "h_score": 30.0, "tumor_ratio": burdens,
+                    **{f"ratio_at_{od:03d}": burdens - od / 2000 for od in (10, 15, 20, 25, 30)},
+                    "trusted": [True] * (len(pairs) - 1) + [False],
+                    "reason": [""] * (len(pairs) - 1) + ["DAB between the nuclei as well"],
+                }
+            )
+        ),
+        ihc_nuclei={pair.slide_id: Loaded(outlined_nuclei()) for pair in pairs},
         failures=pd.DataFrame(
             [["s99", "prepare_slides", "SlideError", "slide s99: not an image; check the file"]],
             columns=["slide_id", "step", "error", "message"],
         ),
     )  # fmt: skip
-
-
-class Loaded:
-    def __init__(self, value):
-        self.value = value
-
-    def load(self):
-        return self.value
 
 
 def evaluate(world, params=PARAMS, **networks):
@@ -185,9 +224,9 @@ def evaluate(world, params=PARAMS, **networks):
 
 def page_of(world, found, params=PARAMS) -> str:
     return report.write_report(
-        world.cohort, world.patches, world.tile_quality, world.pair_quality, world.labels,
-        found.truths, found.references, world.folds, found.compared, found.approaches, found.scores,
-        world.failures, params,
+        world.cohort, world.tiles, world.patches, world.tile_quality, world.pair_quality,
+        world.labels, world.staining, world.ihc_nuclei, found.truths, found.references, world.folds,
+        found.compared, found.approaches, found.scores, world.failures, params,
     )  # fmt: skip
 
 
@@ -225,6 +264,19 @@ def test_truths_are_the_ratios_of_the_sections_nuclei(world):
     assert row["he_n_nuclei"] == inside.sum()
     assert row["he_true"] == pytest.approx(area[he["positive"]].sum() / area.sum())
     assert row["he_n_around"] > row["he_n_nuclei"]
+
+
+def test_the_report_shows_nuclei_doubts_and_other_methods(world, found):
+    page = page_of(world, found)
+    assert "Nuclei on Ki-67 tiles" in page
+    assert "Low confidence: s10: DAB between the nuclei as well" in page
+    assert "Had the threshold been another" in page
+    rows = dict(
+        re.findall(r"<td[^>]*>([^<]*that truth|… on the regions[^<]*)</td>(.*?)</tr>", page, re.S)
+    )
+    regions = {name: re.findall(r">(\d+)</td>\s*$", row.strip()) for name, row in rows.items()}
+    assert len(regions) == 4
+    assert len({tuple(count) for count in regions.values()}) == 1  # all on the same regions
 
 
 def test_surroundings_keep_the_centre():

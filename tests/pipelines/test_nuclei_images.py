@@ -1,13 +1,16 @@
 """Real labelled images as training material of the nuclei network."""
 
+from dataclasses import replace
+
+import h5py
 import numpy as np
 import pytest
 import tifffile
 from PIL import Image
 
-from tumor_ratio.errors import ConfigurationError
+from tumor_ratio.errors import ConfigurationError, ModelUnavailableError
 from tumor_ratio.imaging.nucleus_density import mean_per_nucleus
-from tumor_ratio.imaging.stains import H_DAB, separate
+from tumor_ratio.imaging.stains import H_DAB, optical_density, separate
 from tumor_ratio.pipelines.nuclei_training import nodes
 from tumor_ratio.pipelines.nuclei_training import recolouring as module
 from tumor_ratio.pipelines.nuclei_training.image_tiles import cut_tiles
@@ -17,7 +20,7 @@ from tumor_ratio.pipelines.nuclei_training.labelled_folder import (
     split_images,
 )
 from tumor_ratio.pipelines.nuclei_training.params import NucleiTrainingParams
-from tumor_ratio.pipelines.nuclei_training.recolouring import recoloured
+from tumor_ratio.pipelines.nuclei_training.recolouring import draw_look, recoloured
 
 
 def purple_nuclei(seed: int, height: int = 90, width: int = 120) -> LabelledImage:
@@ -80,8 +83,8 @@ def test_no_image_is_in_two_parts_and_the_seed_chooses():
 @pytest.mark.parametrize("scale", [(0.5, 0.5), (1.0, 1.0), (2.0, 2.0)])
 def test_tiles_are_full_of_nuclei_at_their_scale(scale):
     images = [purple_nuclei(seed) for seed in range(4)]
-    tiles = cut_tiles(images, 6, tile_px=128, seed=0, scale=scale)
-    again = cut_tiles(images, 6, tile_px=128, seed=0, scale=scale)
+    tiles = cut_tiles(images, 6, tile_px=128, seed=0, scale=scale, recoloured_share=0)
+    again = cut_tiles(images, 6, tile_px=128, seed=0, scale=scale, recoloured_share=0)
     for rgb, labels, other in zip(tiles.images, tiles.labels, again.images, strict=True):
         assert rgb.shape == (128, 128, 3)
         assert labels.shape == (128, 128)
@@ -97,18 +100,67 @@ def test_recoloured_nuclei_are_blue_or_brown(monkeypatch):
     image = purple_nuclei(0)
     amounts = [
         mean_per_nucleus(image.labels, 12, separate(found, H_DAB)[..., 1])
-        for found in (recoloured(image.rgb, image.labels, rng) for _ in range(10))
+        for found in (recoloured(image.rgb, image.labels, draw_look(rng), rng) for _ in range(10))
     ]
     dab = np.concatenate(amounts)
     assert 0.25 < (dab > 0.25).mean() < 0.75
     assert 0.25 < (dab < 0.15).mean() < 0.75
 
 
+def test_recoloured_tiles_have_nuclei_of_the_widths_that_are_drawn():
+    images = [purple_nuclei(seed) for seed in range(4)]
+    tiles = cut_tiles(images, 30, tile_px=96, seed=0, recoloured_share=1)
+    widths = [
+        np.sqrt(np.median(np.bincount(labels.ravel())[1:]) * 4 / np.pi) for labels in tiles.labels
+    ]
+    assert 7 < min(widths) < 12
+    assert 20 < max(widths) < 28
+
+
+def test_pale_and_dark_nuclei_come_alike():
+    """Mean densities of negative nuclei spread over the whole range, whatever the image's own."""
+    rng = np.random.default_rng(0)
+    image = purple_nuclei(0)
+    dense = image.labels > 0
+    found = []
+    for _ in range(60):
+        look = replace(draw_look(rng), positive_share=0.0, glass_od=np.zeros(3, np.float32))
+        rgb = recoloured(image.rgb, image.labels, replace(look, fog_od=(0.0, 0.0)), rng)
+        found.append(np.linalg.norm(optical_density(rgb)[dense].mean(axis=0)))
+    assert np.percentile(found, 10) < 0.18
+    assert np.percentile(found, 90) > 0.5
+
+
 def test_an_image_without_nuclei_is_recoloured_as_well():
     rng = np.random.default_rng(0)
     blank = np.full((40, 50, 3), 240, np.uint8)
-    found = recoloured(blank, np.zeros((40, 50), np.int32), rng)
+    found = recoloured(blank, np.zeros((40, 50), np.int32), draw_look(rng), rng)
     assert found.min() > 120
+
+
+def test_training_goes_on_from_an_earlier_model(folder, tmp_path):
+    tiny = {"epochs": 1, "filters": 4, "features": 8, "unet_depth": 1, "batch_size": 2}
+    small = {"n_train": 2, "n_validation": 2, "n_test": 2, "tile_px": 64}
+    first = NucleiTrainingParams(output=str(tmp_path / "first"), network=tiny, **small)
+    tiles = nodes.make_tiles(first)
+    nodes.train_nuclei_model(tiles, first)
+    options = {**tiny, "learning_rate": 1e-9}
+    second = NucleiTrainingParams(
+        output=str(tmp_path / "second"), initial=first.output, network=options, **small
+    )
+    card = nodes.train_nuclei_model(tiles, second)
+    assert card["initial"]["options"]["learning_rate"] == 1e-3
+    weights = [h5py.File(tmp_path / name / "weights_best.h5") for name in ("first", "second")]
+    assert np.allclose(*(_first_array(file) for file in weights), atol=1e-6)
+    other = second.model_copy(update={"network": replace(second.network, filters=8)})
+    with pytest.raises(ModelUnavailableError, match=r"cannot begin with.*the same architecture"):
+        nodes.train_nuclei_model(tiles, other)
+
+
+def _first_array(file):
+    found = []
+    file.visititems(lambda _, item: found.append(item) if hasattr(item, "shape") else None)
+    return np.asarray(found[0])
 
 
 def test_training_takes_images_and_the_card_says_so(folder, tmp_path):

@@ -18,8 +18,10 @@ from tumor_ratio.errors import ModelUnavailableError
 
 SHIPPED = "shipped"
 FLUORESCENCE = "2D_versatile_fluo"
-SHIPPED_FOLDER = Path(__file__).parent / "weights" / "nuclei_v1"
+SHIPPED_FOLDER = Path(__file__).parent / "weights" / "nuclei_v2"
 MODEL_FILES = ("config.json", "thresholds.json")
+CARD_FILE = "card.json"
+"""Where it is there, it says at which pixel size the model works."""
 WEIGHT_FILES = ("weights_best.h5", "weights_last.h5", "nuclei.weights.h5")
 
 StainKind = Literal["ihc", "he", "single_stain"]
@@ -33,19 +35,29 @@ class Segmentation:
     ----------
     labels : (H, W) int32
         0 is background; nucleus `i` (counted from 0) has the label `i + 1`.
+    core : (H, W) bool
+        Whether the pixel lies in the inner third of its nucleus, away from the rim.
     x_px, y_px : (N,) float64
         Centroids of the labelled pixels, in image pixels: 0.5 is the middle of the first pixel.
     area_px : (N,) int64
         Number of labelled pixels, at least 1.
-    confidence : (N,) float32
+    score : (N,) float32
         The network's probability that the nucleus is one, in [0, 1].
+    center_px : (N, 2) float32
+        x and y of the point that the outline's radii start from.
+    radii_px : (N, R) float32
+        From there to the outline, at equal angles from 0 on, towards growing y. Where two outlines
+        overlap, `labels` give the pixels to one of them.
     """
 
     labels: NDArray[np.int32]
+    core: NDArray[np.bool_]
     x_px: NDArray[np.float64]
     y_px: NDArray[np.float64]
     area_px: NDArray[np.int64]
-    confidence: NDArray[np.float32]
+    score: NDArray[np.float32]
+    center_px: NDArray[np.float32]
+    radii_px: NDArray[np.float32]
 
     def __len__(self) -> int:
         return len(self.x_px)
@@ -108,7 +120,8 @@ def locate_segmenter(choice: str) -> SegmenterRef:
     """
     folder = model_folder(choice)
     digest = hashlib.sha256()
-    for name in (*MODEL_FILES, _weights_in(folder).name):
+    card = [CARD_FILE] if (folder / CARD_FILE).is_file() else []
+    for name in (*MODEL_FILES, *card, _weights_in(folder).name):
         digest.update(name.encode())
         digest.update((folder / name).read_bytes())
     return SegmenterRef(choice=choice, digest=digest.hexdigest()[:16])

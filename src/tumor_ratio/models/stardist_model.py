@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter
 
 from tumor_ratio.errors import ModelUnavailableError
-from tumor_ratio.models.segmenter import Segmentation, StainKind
+from tumor_ratio.models.segmenter import CARD_FILE, Segmentation, StainKind
+from tumor_ratio.models.star_polygons import draw_stars
 
 DEFAULT_MPP = 0.5
 """Of models without a card: where QuPath runs StarDist's pretrained models."""
-CARD_FILE = "card.json"
 CONFIG_FILE = "config.json"
 THRESHOLDS_FILE = "thresholds.json"
 LARGEST_NUCLEUS_UM = 24.0
@@ -125,7 +125,7 @@ class StarDistSegmenter:
         """Nuclei of one image; see `tumor_ratio.models.segmenter.Segmenter.segment`."""
         height, width = rgb.shape[:2]
         if is_blank(rgb):
-            return _no_nuclei(height, width)
+            return _no_nuclei(height, width, int(self._model.config.n_rays))
         return self.instances(*self.predict(rgb, stain), (height, width), self._thresholds)
 
     def predict(
@@ -172,7 +172,6 @@ class StarDistSegmenter:
         shape : of the image, (H, W).
         thresholds : least probability; largest share of overlap between two nuclei.
         """
-        from stardist.geometry.geom2d import dist_to_coord
         from stardist.nms import non_maximum_suppression_inds
 
         threshold, overlap = thresholds
@@ -186,12 +185,15 @@ class StarDistSegmenter:
         points = np.stack([rows * self._grid[0], columns * self._grid[1]], axis=1).astype(np.int32)
         rays = np.maximum(distance[rows, columns], 1e-3)
         if len(points) == 0:
-            return _no_nuclei(*shape)
+            return _no_nuclei(*shape, rays.shape[1])
         kept = non_maximum_suppression_inds(
             rays, points, scores=score, thresh=np.float32(overlap), verbose=0
         )
-        polygons = dist_to_coord(rays[kept], points[kept])
-        return _draw(polygons, score[kept], shape, MIN_NUCLEUS_UM2 / self.mpp**2)
+        kept = np.flatnonzero(kept)
+        labels, core = draw_stars(points[kept], rays[kept], shape)
+        labels, large = _without_debris(labels, len(kept), MIN_NUCLEUS_UM2 / self.mpp**2)
+        kept = kept[large]
+        return _described(labels, core & (labels > 0), score[kept], points[kept], rays[kept])
 
 
 def is_blank(rgb: NDArray[np.uint8]) -> bool:
@@ -207,42 +209,47 @@ def is_blank(rgb: NDArray[np.uint8]) -> bool:
     return bool((cells.mean(axis=(1, 3), dtype=np.float32) >= BLANK_LEVEL).all())
 
 
-def _draw(
-    polygons: NDArray[np.float32],
-    score: NDArray[np.float32],
-    shape: tuple[int, int],
-    min_area_px: float,
-) -> Segmentation:
-    """Label image of polygons (N, 2, rays), best first; where two overlap the better one wins."""
-    from skimage.draw import polygon
+def _without_debris(
+    labels: NDArray[np.int32], n_objects: int, min_area_px: float
+) -> tuple[NDArray[np.int32], NDArray[np.intp]]:
+    """The label image without small objects, renumbered; and the index of each that stays."""
+    area = np.bincount(labels.ravel(), minlength=n_objects + 1)[1:]
+    large = area >= max(min_area_px, 1)
+    renumbered = np.concatenate([[0], np.where(large, np.cumsum(large), 0)]).astype(np.int32)
+    return renumbered[labels], np.flatnonzero(large)
 
-    labels = np.zeros(shape, dtype=np.int32)
-    for worst_first in range(len(polygons) - 1, -1, -1):
-        inside = polygon(polygons[worst_first, 0], polygons[worst_first, 1], shape)
-        labels[inside] = worst_first + 1
+
+def _described(
+    labels: NDArray[np.int32],
+    core: NDArray[np.bool_],
+    score: NDArray[np.float32],
+    points: NDArray[np.int32],
+    rays: NDArray[np.float32],
+) -> Segmentation:
+    """Labels with centroids and areas; points are (row, column) of the pixels rays start from."""
     rows, columns = np.nonzero(labels)
     index = labels[rows, columns] - 1
-    area = np.bincount(index, minlength=len(polygons))
-    large = area >= max(min_area_px, 1)
+    area = np.bincount(index, minlength=len(score))
     with np.errstate(invalid="ignore", divide="ignore"):
-        x_px = np.bincount(index, weights=columns, minlength=len(polygons)) / area + 0.5
-        y_px = np.bincount(index, weights=rows, minlength=len(polygons)) / area + 0.5
-    renumbered = np.concatenate([[0], np.where(large, np.cumsum(large), 0)]).astype(np.int32)
+        x_px = np.bincount(index, weights=columns, minlength=len(score)) / area + 0.5
+        y_px = np.bincount(index, weights=rows, minlength=len(score)) / area + 0.5
     return Segmentation(
-        labels=renumbered[labels],
-        x_px=x_px[large],
-        y_px=y_px[large],
-        area_px=area[large].astype(np.int64),
-        confidence=score[large].astype(np.float32),
+        labels=labels,
+        core=core,
+        x_px=x_px,
+        y_px=y_px,
+        area_px=area.astype(np.int64),
+        score=score.astype(np.float32),
+        center_px=points[:, ::-1].astype(np.float32) + np.float32(0.5),
+        radii_px=rays.astype(np.float32),
     )
 
 
-def _no_nuclei(height: int, width: int) -> Segmentation:
-    none = np.zeros(0)
-    return Segmentation(
-        labels=np.zeros((height, width), dtype=np.int32),
-        x_px=none,
-        y_px=none,
-        area_px=none.astype(np.int64),
-        confidence=none.astype(np.float32),
+def _no_nuclei(height: int, width: int, n_rays: int) -> Segmentation:
+    return _described(
+        np.zeros((height, width), dtype=np.int32),
+        np.zeros((height, width), dtype=np.bool_),
+        np.zeros(0, np.float32),
+        np.zeros((0, 2), np.int32),
+        np.zeros((0, n_rays), np.float32),
     )

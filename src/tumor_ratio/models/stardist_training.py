@@ -18,9 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
+from tumor_ratio.errors import ModelUnavailableError
 from tumor_ratio.models.progress import TrainingProgress
+from tumor_ratio.models.segmenter import CARD_FILE
 from tumor_ratio.models.stardist_model import (
-    CARD_FILE,
     CONFIG_FILE,
     THRESHOLDS_FILE,
     StarDistSegmenter,
@@ -31,8 +32,8 @@ from tumor_ratio.models.stardist_options import StarDistOptions
 RgbTile = NDArray[np.uint8]
 LabelTile = NDArray[np.int32]
 WEIGHTS_FILE = "weights_best.h5"
-PROBABILITIES = (0.3, 0.4, 0.5, 0.6)
-OVERLAPS = (0.3, 0.45)
+PROBABILITIES = (0.3, 0.4, 0.5, 0.6, 0.7)
+OVERLAPS = (0.15, 0.3, 0.45)
 IOUS = (0.3, 0.5, 0.7)
 
 logger = logging.getLogger(__name__)
@@ -59,6 +60,7 @@ def train_segmenter(
     options: StarDistOptions,
     folder: Path,
     description: dict[str, Any],
+    initial: Path | None = None,
 ) -> dict[str, Any]:
     """Train, choose the thresholds, score on tiles never used, and write the model folder.
 
@@ -70,11 +72,18 @@ def train_segmenter(
     options : see `StarDistOptions`.
     folder : written: `config.json`, `thresholds.json`, `weights_best.h5`, `card.json`.
     description : what the card says of data, licence and limits.
+    initial : folder of a model of the same architecture, whose weights training begins with; else
+        they are drawn.
 
     Returns
     -------
     dict
-        The card.
+        The card; "initial" is the earlier model's, where there is one.
+
+    Raises
+    ------
+    ModelUnavailableError
+        If the initial model cannot be loaded, or is built otherwise.
     """
     tf, stardist_models = import_stardist()
     shown_on = sys.stdout
@@ -101,6 +110,7 @@ def train_segmenter(
     progress = TrainingProgress("nuclei network", options.epochs, config.train_steps_per_epoch, 0)
     with progress, contextlib.redirect_stdout(io.StringIO()):
         model = stardist_models.StarDist2D(config, basedir=None)
+        earlier = _take_weights(model, initial) if initial else None
         model.prepare_for_training()
         model.callbacks.append(
             tf.keras.callbacks.EarlyStopping(
@@ -141,6 +151,7 @@ def train_segmenter(
             "best_validation_loss": min(losses),
         },
         **description,
+        **({"initial": earlier} if earlier else {}),
     }
     _write_json(folder / CARD_FILE, card)
     segmenter = StarDistSegmenter(folder, folder / WEIGHTS_FILE)
@@ -152,6 +163,19 @@ def train_segmenter(
         ", ".join(f"{scores['f1_at_iou_0_5']:.3f} ({n})" for n, scores in card["scores"].items()),
     )
     return card
+
+
+def _take_weights(model: Any, folder: Path) -> dict[str, Any]:
+    """Give a StarDist model an earlier one's weights; the earlier one's card."""
+    try:
+        model.keras_model.load_weights(str(folder / WEIGHTS_FILE))
+        card = json.loads((folder / CARD_FILE).read_text())
+    except (OSError, ValueError) as error:
+        raise ModelUnavailableError(
+            f"training cannot begin with {folder} ({str(error).splitlines()[0]})",
+            "give a model folder of the same architecture as nuclei_training.initial, or ''",
+        ) from error
+    return dict(card)
 
 
 def choose_thresholds(segmenter: StarDistSegmenter, tiles: LabelledTiles) -> dict[str, float]:

@@ -16,6 +16,12 @@ RESEARCH_USE = (
 SYNTHETIC_TRAINING = "TRAINED ON SYNTHETIC IMAGES - NUMBERS HAVE NO BIOLOGICAL MEANING"
 """On every output of a model that was trained on phantoms."""
 
+NUCLEI_BY_NETWORK = (
+    "Nuclei were found by a network; its model card says what it was trained on. Look at them "
+    "before using the numbers."
+)
+"""On exports of nuclei and of ratios made of them."""
+
 SYNTHETIC_STAIN = "SYNTHETIC - not a stain"
 """On every translated (virtual) Ki-67 image: file name, metadata and pixels."""
 

@@ -117,10 +117,13 @@ def create_pipeline(approaches: Sequence[str] = DEFAULT_APPROACHES) -> Pipeline:
                 report.write_report,
                 [
                     "cohort",
+                    "tiles",
                     "patches",
                     "tile_quality",
                     "pair_quality",
                     "ratio_labels",
+                    "staining_quality",
+                    "ihc_nuclei",
                     "region_truths",
                     "references",
                     "folds",

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import pandas as pd
 from matplotlib.figure import Figure
 
 from tumor_ratio.cohort.pair import Cohort
+from tumor_ratio.datasets.partition_folder import PartitionRef
 from tumor_ratio.pipelines.evaluation import figures
 from tumor_ratio.pipelines.evaluation import report_sections as sections
 from tumor_ratio.pipelines.evaluation.examples import ExampleRegion, pick_examples, read_examples
 from tumor_ratio.pipelines.evaluation.nodes import NO_TRUTH, headline_of
+from tumor_ratio.pipelines.evaluation.nuclei_examples import example_tiles
 from tumor_ratio.pipelines.evaluation.params import EvaluationParams
 from tumor_ratio.reporting.answer import answer_of, key_figures
+from tumor_ratio.reporting.figures.nuclei_overlay import draw_nuclei_tiles
+from tumor_ratio.reporting.figures.threshold_sensitivity import draw_sensitivity
 from tumor_ratio.reporting.headline import best_network, headline_table, value_of
 from tumor_ratio.reporting.html_report import Example, Report, render_report
 from tumor_ratio.reporting.images import figure_uri, image_uri
@@ -44,10 +49,13 @@ def write_results_table(
 
 def write_report(
     cohort: Cohort,
+    tiles: pd.DataFrame,
     patches: pd.DataFrame,
     tile_quality: pd.DataFrame,
     pair_quality: pd.DataFrame,
     ratio_labels: pd.DataFrame,
+    staining_quality: pd.DataFrame,
+    ihc_nuclei: Mapping[str, PartitionRef],
     region_truths: pd.DataFrame,
     references: pd.DataFrame,
     folds: pd.DataFrame,
@@ -62,7 +70,15 @@ def write_report(
     table = headline_table(scores, approaches, headline)
     name = best_network(table)
     pictures = _pictures(compared_regions, scores, approaches, params)
-    labels_uri = figure_uri(figures.labels_of(patches, references, folds))
+    label_pictures = sections.LabelPictures(
+        nuclei=figure_uri(
+            draw_nuclei_tiles(
+                example_tiles(cohort, tiles, pair_quality, staining_quality, ihc_nuclei)
+            )
+        ),
+        sensitivity=figure_uri(draw_sensitivity(staining_quality)),
+        distribution=figure_uri(figures.labels_of(patches, references, folds)),
+    )
     side_um = region_side_um(patches)
     return render_report(
         Report(
@@ -83,7 +99,7 @@ def write_report(
                     cohort, patches, tile_quality, pair_quality, folds, failures
                 ),
                 sections.ground_truth_section(
-                    patches, ratio_labels, region_truths, labels_uri, params
+                    patches, ratio_labels, region_truths, staining_quality, label_pictures, params
                 ),
                 sections.secondary_section(scores, table.index.tolist(), headline),
                 sections.study_section(),

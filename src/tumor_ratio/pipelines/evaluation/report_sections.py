@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -17,7 +18,20 @@ from tumor_ratio.reporting.report_tables import mae_by_view, primary_table
 from tumor_ratio.reporting.results_text import interval, not_scored, number, standing_notes
 from tumor_ratio.reporting.study import STUDY_CAVEATS, STUDY_ROWS
 
-STUDY_METHOD = "study"
+OTHER_METHODS = {
+    "study": "the study’s two-channel method",
+    "recolor": "recoloured pixels",
+    "otsu": "rgb2hed and Otsu",
+}
+ON_THEIR_REGIONS = "on_their_regions"
+
+
+class LabelPictures(NamedTuple):
+    """Data URIs of the pictures of the labels."""
+
+    nuclei: str
+    sensitivity: str
+    distribution: str
 
 
 def results_section(
@@ -78,46 +92,101 @@ def ground_truth_section(
     patches: pd.DataFrame,
     ratio_labels: pd.DataFrame,
     region_truths: pd.DataFrame,
-    distribution_uri: str,
+    staining_quality: pd.DataFrame,
+    pictures: LabelPictures,
     params: EvaluationParams,
 ) -> Section:
-    """The labels: how they are distributed, and how far other measurements agree with them."""
+    """The labels: what they were made of, how they are distributed, how far others agree."""
     labels = ratio_labels.merge(patches[["region_id", "slide_id"]], on="region_id")
+    main = params.label_method
+    undefined = int(labels.loc[labels["label_method"] == main, "tumor_ratio"].isna().sum())
+    few = (
+        f"{undefined} regions hold fewer than {params.min_nuclei} nuclei on the Ki-67 section: "
+        "their ratio is undefined, they train and score nothing."
+    )
+    return Section(
+        "ground-truth",
+        "Ground truth",
+        [
+            Block(
+                "Nuclei on Ki-67 tiles",
+                picture=pictures.nuclei,
+                notes=[
+                    "A tile of each of the slides with the lowest, middle and highest ratio, plain "
+                    "and with what was found: positive red, negative blue."
+                ],
+            ),
+            _trust_block(staining_quality, pictures.sensitivity),
+            Block("Distribution of the measured ratio", picture=pictures.distribution, notes=[few]),
+            _agreement_block(labels, region_truths, patches, params),
+        ],
+    )
+
+
+def _trust_block(staining_quality: pd.DataFrame, sensitivity_uri: str) -> Block:
+    """The threshold's weight, and the slides whose ratio means little."""
+    doubted = staining_quality[~staining_quality["trusted"]]
+    said = (
+        "Low confidence: " + "; ".join(f"{r.slide_id}: {r.reason}" for r in doubted.itertuples())
+        if len(doubted)
+        else f"Of {len(staining_quality)} slides, none has stain, nuclei or a threshold that "
+        "speaks against its ratio."
+    )
+    move = (staining_quality["ratio_at_010"] - staining_quality["ratio_at_030"]).median()
+    return Block(
+        "Had the threshold been another",
+        picture=sensitivity_uri,
+        notes=[
+            f"Between thresholds of 0.1 and 0.3 a slide's ratio moves by {number(move, 3)} in the "
+            "median.",
+            said,
+        ],
+    )
+
+
+def _agreement_block(
+    labels: pd.DataFrame,
+    region_truths: pd.DataFrame,
+    patches: pd.DataFrame,
+    params: EvaluationParams,
+) -> Block:
+    """Labels against truths, and other ways to label against both, on the regions they share."""
     ratios = labels.pivot(index="region_id", columns="label_method", values="tumor_ratio")
     truths = region_truths.set_index("region_id")
     for section in ("ihc", "he"):
         enough = truths[f"{section}_n_nuclei"] >= params.min_nuclei
         ratios = ratios.join(truths[f"{section}_true"].where(enough), how="outer")
-    slides = patches.set_index("region_id")["slide_id"].reindex(ratios.index)
     main = params.label_method
+    others = {name: title for name, title in OTHER_METHODS.items() if name in ratios}
+    if others:
+        shared = ratios[list(others)].notna().all(axis=1)
+        ratios[list(others)] = ratios[list(others)].where(shared)
+        ratios[ON_THEIR_REGIONS] = ratios[main].where(shared)
     pairs = [
-        ("measured label against the study’s two-channel method", main, STUDY_METHOD),
         ("measured label against the truth of the same section", main, "ihc_true"),
+        ("… on the regions of the other methods", ON_THEIR_REGIONS, "ihc_true"),
+        *((f"{title} against that truth", name, "ihc_true") for name, title in others.items()),
+        *((f"measured label against {title}", main, name) for name, title in others.items()),
         ("true ratios of the two sections (consistency)", "he_true", "ihc_true"),
         ("measured label against the H&E section’s true ratio", main, "he_true"),
     ]
+    slides = patches.set_index("region_id")["slide_id"].reindex(ratios.index)
     rows = [
         _agreement_row(title, consistency(ratios[one], ratios[two], slides))
         for title, one, two in pairs
         if one in ratios and two in ratios and ratios[[one, two]].notna().all(axis=1).any()
     ]
-    undefined = int(labels.loc[labels["label_method"] == main, "tumor_ratio"].isna().sum())
-    header = ("comparison", "MAE", "interval", "mean squared difference", "slides", "regions")
+    if not rows:
+        return Block("Agreement between measurements", ["Only one measurement is at hand."])
     notes = [
-        f"{undefined} regions hold fewer than {params.min_nuclei} nuclei on the Ki-67 section: "
-        "their ratio is undefined, they train and score nothing.",
+        "Circular: the network that ships has learned from phantoms, too.",
         "The difference between the two sections’ true ratios is no estimator’s fault: the "
         "sections cut different nuclei.",
     ]
     if region_truths.empty:
-        notes = [notes[0], "Real slides: the true ratios are unknown, and so is the ceiling."]
-    blocks = [
-        Block("Distribution of the measured ratio", picture=distribution_uri, notes=notes[:1]),
-        Block("Agreement between measurements", table=Table(header, rows), notes=notes[1:])
-        if rows
-        else Block("Agreement between measurements", ["Only one measurement is at hand."]),
-    ]
-    return Section("ground-truth", "Ground truth", blocks)
+        notes = ["Real slides: the true ratios are unknown, and so is the ceiling."]
+    header = ("comparison", "MAE", "interval", "mean squared difference", "slides", "regions")
+    return Block("Agreement between measurements", table=Table(header, rows), notes=notes)
 
 
 def secondary_section(scores: pd.DataFrame, shown: Sequence[str], headline: Headline) -> Section:

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import numpy as np
 import pandas as pd
 
 from tumor_ratio.cohort.pair import SlidePair
 from tumor_ratio.imaging.regions import Region, iter_regions
+from tumor_ratio.labelling.params import RatioLabelParams
+from tumor_ratio.labelling.table_ref import TableRef
 from tumor_ratio.metrics.ratios import region_ratios, region_sums
-from tumor_ratio.pipelines.ground_truth.params import RatioLabelParams
 from tumor_ratio.steps import step
 
 COLOUR_SHRINK = 8
 """Mean colours are read this much coarser than the patch."""
-
-
-class TableRef(Protocol):
-    """A saved table that loads where it is needed."""
-
-    def load(self) -> pd.DataFrame:
-        """The table."""
-        ...
 
 
 @step(version=1)

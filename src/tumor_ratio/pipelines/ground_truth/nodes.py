@@ -11,21 +11,22 @@ import pandas as pd
 from tumor_ratio.cohort.pair import Cohort
 from tumor_ratio.datasets.partition_folder import PartitionRef
 from tumor_ratio.imaging.regions import regions_of
+from tumor_ratio.labelling.compared_methods import NUCLEUS, measure_slide_otherwise
+from tumor_ratio.labelling.params import (
+    ComparedLabelParams,
+    NucleiModelParams,
+    RatioLabelParams,
+    SegmentationParams,
+)
+from tumor_ratio.labelling.segmentation import Section, segment_slide
+from tumor_ratio.labelling.staining_quality import judge_staining
 from tumor_ratio.metrics.folds import SPLITS, assign_folds
 from tumor_ratio.models.segmenter import SegmenterRef, locate_segmenter
 from tumor_ratio.pipelines.ground_truth.labels import describe_slide_patches, measure_slide
 from tumor_ratio.pipelines.ground_truth.pair_quality import judge, nuclei_counts
-from tumor_ratio.pipelines.ground_truth.params import (
-    NucleiModelParams,
-    PairQualityParams,
-    RatioLabelParams,
-    SegmentationParams,
-    SplitParams,
-    StudyLabelParams,
-)
-from tumor_ratio.pipelines.ground_truth.segmentation import Section, segment_slide
-from tumor_ratio.pipelines.ground_truth.study_method import METHOD, measure_slide_as_study
-from tumor_ratio.schemas import Folds, PairQuality, PatchFeatures, RatioLabels
+from tumor_ratio.pipelines.ground_truth.params import PairQualityParams, SplitParams
+from tumor_ratio.reporting.stamps import NUCLEI_BY_NETWORK, RESEARCH_USE
+from tumor_ratio.schemas import Folds, PairQuality, PatchFeatures, RatioLabels, StainingQuality
 from tumor_ratio.steps import SlideTasks
 
 logger = logging.getLogger(__name__)
@@ -104,6 +105,24 @@ def judge_pairs(
     return _concat(parts, PairQuality)
 
 
+def judge_stainings(cohort: Cohort, ihc_nuclei: Parts, params: RatioLabelParams) -> SlideTasks:
+    """How far each slide's ratio can be trusted, one task a slide."""
+    return {
+        pair.slide_id: partial(judge_staining, pair, ihc_nuclei[pair.slide_id], params)
+        for pair in cohort
+        if pair.slide_id in ihc_nuclei
+    }
+
+
+def gather_stainings(slide_stainings: Parts) -> pd.DataFrame:
+    """All slides in one table; those that are not trusted are named in the log."""
+    table = _concat([ref.load() for ref in slide_stainings.values()], StainingQuality)
+    for row in table[~table["trusted"]].itertuples():
+        logger.warning("low confidence in the ratio of slide %s: %s", row.slide_id, row.reason)
+    table.attrs["stamp"] = [RESEARCH_USE, NUCLEI_BY_NETWORK]
+    return table
+
+
 def measure_ratios(
     cohort: Cohort,
     tiles: pd.DataFrame,
@@ -130,15 +149,15 @@ def measure_ratios(
     return tasks
 
 
-def measure_study_ratios(
+def measure_otherwise(
     cohort: Cohort,
     tiles: pd.DataFrame,
     patches: pd.DataFrame,
     pair_quality: pd.DataFrame,
     nuclei_model: NucleiModelParams,
-    params: StudyLabelParams,
+    params: ComparedLabelParams,
 ) -> SlideTasks:
-    """Labels by the study's two-channel method, of a few kept tiles a slide."""
+    """Labels by the methods for comparison, of a few kept tiles a slide."""
     model = locate_segmenter(nuclei_model.choice)
     kept = tiles[_flagged(tiles, pair_quality, "kept")]
     usable = [p for p in cohort if p.ihc is not None and len(regions_of(kept, p.slide_id))]
@@ -149,15 +168,15 @@ def measure_study_ratios(
         if len(own):
             inside = regions_of(patches[patches["tile_id"].isin(own["region_id"])], pair.slide_id)
             tasks[pair.slide_id] = partial(
-                measure_slide_as_study, pair, own.reset_index(drop=True), inside, model, params
+                measure_slide_otherwise, pair, own.reset_index(drop=True), inside, model, params
             )
     return tasks
 
 
-def gather_labels(slide_ratio_labels: Parts, slide_study_labels: Parts) -> pd.DataFrame:
+def gather_labels(slide_ratio_labels: Parts, slide_compared_labels: Parts) -> pd.DataFrame:
     """All ratio labels in one table."""
     parts = [
-        ref.load() for part in (slide_ratio_labels, slide_study_labels) for ref in part.values()
+        ref.load() for part in (slide_ratio_labels, slide_compared_labels) for ref in part.values()
     ]
     return _concat(parts, RatioLabels)
 
@@ -215,7 +234,7 @@ def gather_patch_features(slide_patch_features: Parts) -> pd.DataFrame:
 
 def _burden(ratio_labels: pd.DataFrame, patches: pd.DataFrame) -> pd.Series:
     """Measured ratio of each slide that has patches: a ratio of sums over its patches."""
-    measured = ratio_labels[ratio_labels["label_method"] != METHOD]
+    measured = ratio_labels[ratio_labels["label_method"] == NUCLEUS]
     own = patches[["region_id", "slide_id"]].merge(measured, on="region_id", how="left")
     sums = own.groupby("slide_id")[["positive_um2", "nuclei_um2"]].sum()
     return sums["positive_um2"] / sums["nuclei_um2"].where(sums["nuclei_um2"] > 0)

@@ -28,6 +28,18 @@ def create_pipeline() -> Pipeline:
                 name="judge_pairs",
             ),
             Node(
+                nodes.judge_stainings,
+                ["cohort", "ihc_nuclei", "params:ratio_labels"],
+                "slide_stainings",
+                name="judge_stainings",
+            ),
+            Node(
+                nodes.gather_stainings,
+                "slide_stainings",
+                "staining_quality",
+                name="gather_stainings",
+            ),
+            Node(
                 nodes.measure_ratios,
                 [
                     "cohort",
@@ -41,21 +53,21 @@ def create_pipeline() -> Pipeline:
                 name="measure_ratios",
             ),
             Node(
-                nodes.measure_study_ratios,
+                nodes.measure_otherwise,
                 [
                     "cohort",
                     "tiles",
                     "patches",
                     "pair_quality",
                     "params:nuclei_model",
-                    "params:study_labels",
+                    "params:compared_labels",
                 ],
-                "slide_study_labels",
-                name="measure_study_ratios",
+                "slide_compared_labels",
+                name="measure_otherwise",
             ),
             Node(
                 nodes.gather_labels,
-                ["slide_ratio_labels", "slide_study_labels"],
+                ["slide_ratio_labels", "slide_compared_labels"],
                 "ratio_labels",
                 name="gather_labels",
             ),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 from kedro.utils import find_kedro_project
 
+from tumor_ratio.errors import ConfigurationError
+from tumor_ratio.models.segmenter import CARD_FILE
 from tumor_ratio.models.stardist_training import train_segmenter
 from tumor_ratio.pipelines.nuclei_training.labelled_folder import read_labelled_folder
 from tumor_ratio.pipelines.nuclei_training.params import NucleiTrainingParams
@@ -35,10 +38,18 @@ def make_tiles(params: NucleiTrainingParams) -> TrainingTiles:
 
 
 def train_nuclei_model(tiles: TrainingTiles, params: NucleiTrainingParams) -> dict[str, Any]:
-    """Train, score and write the model folder; the card is returned."""
+    """Train, score and write the model folder; the card is returned.
+
+    Raises
+    ------
+    ConfigurationError
+        If images that only scored the initial model would train this one.
+    """
+    if params.initial:
+        _refuse_leak(_project() / params.initial, tiles)
     description = {
         **_card(params),
-        "tiles": params.model_dump(exclude={"output", "network", "images"}),
+        "tiles": params.model_dump(exclude={"output", "network", "images", "initial"}),
         "held_out_images": list(tiles.held_out),
     }
     return train_segmenter(
@@ -48,17 +59,33 @@ def train_nuclei_model(tiles: TrainingTiles, params: NucleiTrainingParams) -> di
         params.network,
         _project() / params.output,
         description,
+        _project() / params.initial if params.initial else None,
     )
+
+
+def _refuse_leak(initial: Path, tiles: TrainingTiles) -> None:
+    """Refuse an initial model whose held-out images are others than these tiles'."""
+    try:
+        held_out = json.loads((initial / CARD_FILE).read_text()).get("held_out_images", [])
+    except (OSError, ValueError):
+        return  # training says what is wrong with the folder
+    if held_out and tiles.held_out and set(held_out) != set(tiles.held_out):
+        raise ConfigurationError(
+            f"the images that only scored {initial.name} would train now",
+            "use its seed and the same images as nuclei_training.seed and nuclei_training.images",
+        )
 
 
 def _card(params: NucleiTrainingParams) -> dict[str, Any]:
     """What the card says of data, licence and limits."""
+    command = _command(params)
     if not params.images:
+        earlier = " The initial model's data count as well." if params.initial else ""
         return {
-            "data": f"{PHANTOM_DATA} No real image was used.",
-            "training_data": "phantom",
-            "licence": "BSD-3-Clause",
-            "command": "kedro run --pipelines=nuclei_training",
+            "data": f"{PHANTOM_DATA}{earlier or ' No real image was used.'}",
+            "training_data": "see the initial model" if params.initial else "phantom",
+            "licence": "BSD-3-Clause" + (" and the initial model's" if params.initial else ""),
+            "command": command,
             "limits": [SYNTHETIC_TRAINING, CIRCULAR, RESEARCH_USE],
         }
     return {
@@ -66,8 +93,7 @@ def _card(params: NucleiTrainingParams) -> dict[str, Any]:
         f"as hematoxylin and DAB of drawn strengths. {PHANTOM_DATA}",
         "training_data": "images and phantom",
         "licence": f"BSD-3-Clause; images: {params.images_licence}",
-        "command": "kedro run --pipelines=nuclei_training "
-        "--params=nuclei_training.images=<folder of the images>",
+        "command": command,
         "limits": [
             SYNTHETIC_TRAINING,
             "No Ki-67 image was used for training: DAB on real nuclei is a recolouring.",
@@ -76,6 +102,31 @@ def _card(params: NucleiTrainingParams) -> dict[str, Any]:
             RESEARCH_USE,
         ],
     }
+
+
+def _command(params: NucleiTrainingParams) -> str:
+    """What trains the like: every parameter that is not the default, folders by their role."""
+    roles = {"images": "<folder of the images>", "initial": "<the initial model>"}
+    changed = flat_changes(params.model_dump(), NucleiTrainingParams().model_dump())
+    said = {
+        name: roles.get(name, value)
+        for name, value in changed.items()
+        if name not in ("output", "images_source", "images_licence")
+    }
+    options = ",".join(f"nuclei_training.{name}={value}" for name, value in said.items())
+    return "kedro run --pipelines=nuclei_training" + (f" --params={options}" if options else "")
+
+
+def flat_changes(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    """What differs from the defaults, by dotted name."""
+    changes: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, dict):
+            inner = flat_changes(value, defaults[name])
+            changes |= {f"{name}.{key}": entry for key, entry in inner.items()}
+        elif value != defaults[name]:
+            changes[name] = value
+    return changes
 
 
 def _project() -> Path:

@@ -13,6 +13,9 @@ class NucleiTrainingParams(Params):
 
     output: str = "data/06_models/nuclei"
     """Folder of the trained model, relative to the project; give it as nuclei_model.choice."""
+    initial: str = ""
+    """Folder of a trained model to go on from, relative to the project; empty begins anew. The same
+    images and seed, or its held-out images train here."""
     images: str = ""
     """Folder of real labelled images, relative to the project: `images/<name>.png` with
     `labels/<name>.tif`; empty trains on phantoms only."""

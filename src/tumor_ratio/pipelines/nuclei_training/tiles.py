@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from tumor_ratio.imaging.nucleus_density import mean_per_nucleus
 from tumor_ratio.imaging.stains import H_DAB, recompose, separate
@@ -16,6 +14,7 @@ from tumor_ratio.models.stardist_training import LabelledTiles
 from tumor_ratio.phantom.labelled import labelled_tile
 from tumor_ratio.pipelines.nuclei_training.image_tiles import cut_tiles
 from tumor_ratio.pipelines.nuclei_training.labelled_folder import LabelledImage, split_images
+from tumor_ratio.pipelines.nuclei_training.recolouring import as_jpeg
 
 STAINS = ("he", "ihc", "he", "ihc", "single_stain")
 """The kinds of tiles in turn; `single_stain` is the hematoxylin or the DAB of an IHC tile, put back
@@ -129,7 +128,7 @@ def _render(
             size_px=tile_px,
             mpp=mpp * float(np.exp(rng.uniform(*np.log(scale)))),
         )
-        rgb = _compressed(rgb, int(rng.integers(*JPEG_QUALITY)))
+        rgb = as_jpeg(rgb, int(rng.integers(*JPEG_QUALITY)))
         if kind == "single_stain":
             rgb, nuclei = _single_stain(rgb, nuclei, channel=int(rng.integers(2)))
         images.append(rgb)
@@ -146,10 +145,3 @@ def _single_stain(
     numbers = np.concatenate([[0], np.where(held, np.cumsum(held), 0)]).astype(np.int32)
     picture = recompose(amount, (H_DAB.first, H_DAB.second)[channel])
     return picture, numbers[nuclei]
-
-
-def _compressed(rgb: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
-    """The tile after JPEG, as slides store it."""
-    buffer = io.BytesIO()
-    Image.fromarray(rgb).save(buffer, format="JPEG", quality=quality)
-    return np.asarray(Image.open(buffer).convert("RGB"))

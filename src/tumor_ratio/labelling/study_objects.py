@@ -14,59 +14,10 @@ import numpy as np
 import pandas as pd
 
 from tumor_ratio.cohort.pair import SlidePair
-from tumor_ratio.imaging.regions import Region, iter_regions
+from tumor_ratio.imaging.regions import Region
 from tumor_ratio.imaging.stains import H_DAB, RgbImage, recompose, separate
-from tumor_ratio.metrics.ratios import region_ratios
 from tumor_ratio.models.segmentation_blocks import segment_blocks
-from tumor_ratio.models.segmenter import Segmenter, SegmenterRef, open_segmenter
-from tumor_ratio.pipelines.ground_truth.params import StudyLabelParams
-from tumor_ratio.steps import step
-
-METHOD = "study"
-
-
-@step(version=2)
-def measure_slide_as_study(
-    pair: SlidePair,
-    tiles: pd.DataFrame,
-    patches: pd.DataFrame,
-    model: SegmenterRef,
-    params: StudyLabelParams,
-) -> pd.DataFrame:
-    """Study labels of some tiles of a slide and of the patches in them.
-
-    Parameters
-    ----------
-    pair : with an IHC slide.
-    tiles : the tiles to measure, rows of `Regions`.
-    patches : the slide's patches; those of other tiles are left out.
-    model : the network for both single-stain pictures.
-    params : see there.
-
-    Returns
-    -------
-    pandas.DataFrame
-        `tumor_ratio.schemas.RatioLabels` with `label_method` "study"; `n_nuclei` counts objects of
-        both pictures.
-    """
-    segmenter = open_segmenter(model)
-    labels = []
-    for tile in iter_regions(tiles):
-        objects = stain_objects(pair, tile, segmenter)
-        inside = patches[patches["tile_id"] == tile.region_id]
-        regions = pd.concat([tiles[tiles["region_id"] == tile.region_id], inside])
-        labels.append(
-            region_ratios(
-                regions,
-                objects,
-                pair.frame.mpp,
-                min_nuclei=params.ratio.min_nuclei,
-                method=METHOD,
-                level=params.ratio.interval_level,
-                spatial_correlation=params.ratio.spatial_correlation,
-            )
-        )
-    return pd.concat(labels, ignore_index=True)
+from tumor_ratio.models.segmenter import Segmenter
 
 
 def stain_objects(pair: SlidePair, tile: Region, segmenter: Segmenter) -> pd.DataFrame:

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.ndimage import maximum_filter
 
 from tumor_ratio.cohort.pair import SlidePair
 from tumor_ratio.errors import SlideError
+from tumor_ratio.imaging.foreign_colour import is_foreign
 from tumor_ratio.imaging.nucleus_density import high_per_nucleus, mean_per_nucleus
+from tumor_ratio.imaging.outlines import pack_outlines
 from tumor_ratio.imaging.slide import Slide
 from tumor_ratio.imaging.stain_estimation import own_hematoxylin
-from tumor_ratio.imaging.stains import H_DAB, H_E, optical_density
+from tumor_ratio.imaging.stains import H_DAB, H_E, StainVectors, optical_density
+from tumor_ratio.imaging.white_point import against_white, slide_overview, white_od
+from tumor_ratio.labelling.declaration_checks import (
+    Section,
+    refuse_impossible_sizes,
+    refuse_other_stains,
+)
+from tumor_ratio.labelling.params import SegmentationParams
+from tumor_ratio.metrics.positivity import call_confidence, grades
 from tumor_ratio.metrics.ratios import region_bounds
 from tumor_ratio.models.segmentation_blocks import segment_blocks
 from tumor_ratio.models.segmenter import Segmentation, SegmenterRef, open_segmenter
-from tumor_ratio.pipelines.ground_truth.params import SegmentationParams
 from tumor_ratio.steps import step
 
-Section = Literal["he", "ihc"]
 COLUMNS = {
     "nucleus_id": np.int64,
     "x_px": np.float64,
@@ -31,16 +38,28 @@ COLUMNS = {
     "hematoxylin_od": np.float64,
     "dab_od_mean": np.float64,
     "dab_od_max": np.float64,
+    "dab_od_core": np.float64,
+    "dab_od_between": np.float64,
     "positive": np.bool_,
+    "grade": np.int64,
     "confidence": np.float64,
+    "detection": np.float64,
+    "outline": object,
 }
 MEAN_OD = ["red_od", "green_od", "blue_od"]
-"""A nucleus' mean optical densities, from which its stains are told once the slide's are known."""
+CORE_OD = ["red_core_od", "green_core_od", "blue_core_od"]
+BETWEEN_OD = ["red_between_od", "green_between_od", "blue_between_od"]
+"""Mean optical densities of a nucleus and of its core, median ones of the tissue between the nuclei
+of its block: from these its stains are told once the slide's are known."""
+HALO_PX = 2
+"""So far around nuclei, in the network's pixels, is not between them."""
+TISSUE_OD = 0.1
+"""Sum of the three densities from which a pixel is tissue."""
 NATIVE_TOLERANCE = 0.05
 """A slide whose own resolution is this close to the network's is read without resampling."""
 
 
-@step(version=3)
+@step(version=4)
 def segment_slide(
     pair: SlidePair,
     tiles: pd.DataFrame,
@@ -67,18 +86,22 @@ def segment_slide(
     Raises
     ------
     SlideError
-        If the pair has no such section, or it cannot be read.
+        If the pair has no such section, it cannot be read, or shows another stain.
     """
     slide = pair.he if section == "he" else pair.ihc
     if slide is None:
         raise SlideError(pair.slide_id, f"has no {section} section", "leave it out of this step")
+    overview = slide_overview(slide)
+    if params.check_slide:
+        refuse_other_stains(pair.slide_id, overview, section)
+    white = white_od(overview)
     segmenter = open_segmenter(model)
     scale = _level0_px_a_pixel(slide, segmenter.mpp)
     boxes = tile_boxes(pair, tiles, section, params.margin_um) / scale
     parts = []
     for block, rgb, found, own in segment_blocks(
-        lambda x, y, width, height: slide.read(
-            x * scale, y * scale, (width, height), slide.mpp * scale
+        lambda x, y, width, height: against_white(
+            slide.read(x * scale, y * scale, (width, height), slide.mpp * scale), white
         ),
         boxes,
         segmenter,
@@ -92,16 +115,25 @@ def segment_slide(
             continue
         table = _measure(rgb, found, section)
         table["x_px"], table["y_px"] = x * scale, y * scale
-        table["area_um2"] = found.area_px * (slide.mpp * scale) ** 2
+        um_a_px = slide.mpp * scale
+        table["area_um2"] = found.area_px * um_a_px**2
+        centroids = np.stack([found.x_px, found.y_px], axis=1)
+        table["outline"] = pack_outlines(
+            (found.center_px - centroids) * um_a_px, found.radii_px * um_a_px
+        )
         parts.append(table[wanted])
     if not parts:
         return pd.DataFrame(columns=list(COLUMNS)).astype(COLUMNS)
-    nuclei = _stained(pd.concat(parts, ignore_index=True), section, params)
+    found_nuclei = pd.concat(parts, ignore_index=True)
+    if params.check_slide:
+        areas = found_nuclei["area_um2"].to_numpy(dtype=np.float64)
+        refuse_impossible_sizes(pair.slide_id, areas, slide.mpp, section)
+    nuclei = _stained(found_nuclei, section, params)
     xy_px = nuclei[["x_px", "y_px"]].to_numpy(dtype=np.float64)
     frame_px = pair.ihc_to_frame_px(xy_px) if section == "ihc" else xy_px
     nuclei["x_he_px"], nuclei["y_he_px"] = frame_px[:, 0], frame_px[:, 1]
     nuclei["nucleus_id"] = np.arange(len(nuclei))
-    return nuclei[list(COLUMNS)].astype(COLUMNS)
+    return nuclei[list(COLUMNS)].astype(COLUMNS).reset_index(drop=True)
 
 
 def tile_boxes(
@@ -163,37 +195,72 @@ def _measure(rgb: NDArray[np.uint8], found: Segmentation, section: Section) -> p
     """Optical densities of each nucleus of a block, in the order of the labels."""
     n_nuclei = len(found)
     od = optical_density(rgb)
-    table = pd.DataFrame(
-        {
-            name: mean_per_nucleus(found.labels, n_nuclei, od[..., channel])
-            for channel, name in enumerate(MEAN_OD)
-        }
-    )
+    core_labels = np.where(found.core, found.labels, 0)
+    columns: dict[str, NDArray[np.float64]] = {}
+    for channel, (name, core_name) in enumerate(zip(MEAN_OD, CORE_OD, strict=True)):
+        whole = mean_per_nucleus(found.labels, n_nuclei, od[..., channel])
+        core = mean_per_nucleus(core_labels, n_nuclei, od[..., channel])
+        # A nucleus whose core others cover is measured as a whole.
+        columns |= {name: whole, core_name: np.where(np.isnan(core), whole, core)}
+    table = pd.DataFrame(columns)
+    table[BETWEEN_OD] = _between(found, od)
     table["dab_od_max"] = np.nan  # H&E holds no DAB
     if section == "ihc":
         to_dab = np.linalg.inv(H_DAB.matrix())[:, 1].astype(np.float32)
         table["dab_od_max"] = high_per_nucleus(found.labels, n_nuclei, od @ to_dab)
-    table["confidence"] = found.confidence
+    table["detection"] = found.score
     return table
+
+
+def _between(found: Segmentation, od: NDArray[np.float32]) -> NDArray[np.float64]:
+    """(3,) median densities of the tissue between a block's nuclei; 0 where there is none."""
+    near = maximum_filter(found.labels > 0, size=2 * HALO_PX + 1)
+    tissue = od[~near & (od.sum(axis=2) > TISSUE_OD)]
+    return np.median(tissue, axis=0).astype(np.float64) if len(tissue) else np.zeros(3)
 
 
 def _stained(nuclei: pd.DataFrame, section: Section, params: SegmentationParams) -> pd.DataFrame:
     """Stains of a slide's nuclei, by the slide's own hematoxylin on IHC.
 
     Separation is linear in the optical densities: a nucleus' mean amounts follow from its mean
-    densities, and no pixel is read again.
+    densities, and no pixel is read again. On IHC, what is brown only because it is grey, green or
+    black (dust, ink) is left out.
     """
-    od = nuclei[MEAN_OD].to_numpy(dtype=np.float64)
-    vectors = H_DAB if section == "ihc" else H_E
-    first_guess = od @ np.linalg.inv(vectors.matrix())
-    if section == "ihc" and params.own_hematoxylin:
-        vectors = own_hematoxylin(od, H_DAB, max_dab_od=params.positive_dab_od)
-    amounts = od @ np.linalg.inv(vectors.matrix())
-    dab = amounts[:, 1] if section == "ihc" else np.full(len(nuclei), np.nan)
+    if section == "he":
+        none = np.full(len(nuclei), np.nan)
+        hematoxylin = _amounts(nuclei, MEAN_OD, H_E)[:, 0]
+        stained = nuclei.assign(hematoxylin_od=hematoxylin, dab_od_mean=none, dab_od_between=none)
+        return _called(stained, none, params)
+    vectors, core_od = H_DAB, nuclei[CORE_OD].to_numpy(dtype=np.float64)
+    if params.own_hematoxylin:
+        vectors = own_hematoxylin(core_od, H_DAB, max_dab_od=params.positive_dab_od)
+    if vectors is not H_DAB:
+        brown = _amounts(nuclei, CORE_OD, vectors)[:, 1] > params.positive_dab_od / 2
+        nuclei = nuclei[~(brown & is_foreign(core_od, vectors))]
+    whole, core = (_amounts(nuclei, names, vectors) for names in (MEAN_OD, CORE_OD))
+    # The peak is measured on pixels, by the fixed vectors; what turned the mean turns it.
+    turned = whole[:, 1] - _amounts(nuclei, MEAN_OD, H_DAB)[:, 1]
+    stained = nuclei.assign(
+        hematoxylin_od=whole[:, 0],
+        dab_od_mean=whole[:, 1],
+        dab_od_max=nuclei["dab_od_max"] + turned,
+        dab_od_between=_amounts(nuclei, BETWEEN_OD, vectors)[:, 1],
+    )
+    return _called(stained, core[:, 1], params)
+
+
+def _amounts(nuclei: pd.DataFrame, names: list[str], vectors: StainVectors) -> NDArray[np.float64]:
+    """(N, 3) first stain, second stain and residual."""
+    return nuclei[names].to_numpy(dtype=np.float64) @ np.linalg.inv(vectors.matrix())
+
+
+def _called(
+    nuclei: pd.DataFrame, dab_od_core: NDArray[np.float64], params: SegmentationParams
+) -> pd.DataFrame:
+    """Positive or negative by the core's DAB, with grade and confidence."""
     return nuclei.assign(
-        hematoxylin_od=amounts[:, 0],
-        dab_od_mean=dab,
-        # The peak is measured on pixels, by the fixed vectors; what turned the mean turns it.
-        dab_od_max=nuclei["dab_od_max"] + (dab - first_guess[:, 1]),
-        positive=dab > params.positive_dab_od,
+        dab_od_core=dab_od_core,
+        positive=dab_od_core > params.positive_dab_od,
+        grade=grades(dab_od_core, (params.positive_dab_od, *params.stronger_dab_od)),
+        confidence=call_confidence(dab_od_core, params.positive_dab_od),
     )
