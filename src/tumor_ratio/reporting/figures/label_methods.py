@@ -17,7 +17,7 @@ TITLES = {
 }
 SOURCES = {
     "phantom": (style.BASELINE, "o", "phantom region"),
-    "annotated": ("#c05621", "D", "tile"),
+    "annotated": ("#c05621", "D", "annotated tile"),
 }
 
 
@@ -51,7 +51,8 @@ def draw_label_methods(comparison: pd.DataFrame, *, stamps: Sequence[str] = ()) 
         said = ", ".join(f"{value:.3f} ({source})" for source, value in error.items())
         axes.set_title(TITLES[method], fontsize=9, color=style.INK, loc="left", fontweight="bold")
         axes.text(0.02, 0.98, f"MAE {said}", transform=axes.transAxes, fontsize=6.5, va="top")
-        axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), aspect="equal", xlabel="true ratio")
+        axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.12), aspect="equal")
+        axes.set_xlabel("true ratio", fontsize=9)
     panels[0].set_ylabel("measured ratio", fontsize=9)
     panels[-1].legend(loc="lower right", fontsize=7, frameon=False)
     style.stamp(figure, stamps)
