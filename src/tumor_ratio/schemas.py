@@ -87,7 +87,7 @@ class Nuclei(Table):
     dab_od_core: Series[float] = pa.Field(nullable=True)
     """Mean of the inner third, away from the blurred rim: what positive and grade go by."""
     dab_od_between: Series[float] = pa.Field(nullable=True)
-    """Of the tissue between the nuclei of its block."""
+    """Of the tissue between the nuclei around it."""
     positive: Series[bool]
     grade: Series[int] = pa.Field(ge=0, le=3)
     """0 negative, 1 weak, 2 moderate, 3 strong DAB."""

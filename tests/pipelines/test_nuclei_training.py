@@ -48,7 +48,12 @@ def test_the_card_says_where_the_model_comes_from(trained):
     assert json.loads((folder / "card.json").read_text()) == json.loads(json.dumps(card))
     assert card["training_data"] == "phantom"
     assert card["licence"] == "BSD-3-Clause"
-    assert card["command"] == "kedro run --pipelines=nuclei_training"
+    assert card["command"] == (
+        "kedro run --pipelines=nuclei_training --params=nuclei_training.n_train=4,"
+        "nuclei_training.n_validation=2,nuclei_training.n_test=2,nuclei_training.tile_px=64,"
+        "nuclei_training.network.unet_depth=1,nuclei_training.network.filters=4,"
+        "nuclei_training.network.features=8,nuclei_training.network.epochs=1"
+    )
     assert any("SYNTHETIC" in limit for limit in card["limits"])
     assert card["training"]["n_train"] == 4
     assert {"precision_at_iou_0_5", "recall_at_iou_0_5", "f1_at_iou_0_5"} <= set(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.ndimage import maximum_filter
+from scipy.ndimage import maximum_filter, uniform_filter
 
 from tumor_ratio.cohort.pair import SlidePair
 from tumor_ratio.errors import SlideError
@@ -49,10 +49,12 @@ COLUMNS = {
 MEAN_OD = ["red_od", "green_od", "blue_od"]
 CORE_OD = ["red_core_od", "green_core_od", "blue_core_od"]
 BETWEEN_OD = ["red_between_od", "green_between_od", "blue_between_od"]
-"""Mean optical densities of a nucleus and of its core, median ones of the tissue between the nuclei
-of its block: from these its stains are told once the slide's are known."""
+"""Mean optical densities of a nucleus, of its core, of the tissue between the nuclei around it:
+from these its stains are told once the slide's are known."""
 HALO_PX = 2
 """So far around nuclei, in the network's pixels, is not between them."""
+AROUND_PX = 65
+"""Side of the square around a nucleus whose tissue is looked at."""
 TISSUE_OD = 0.1
 """Sum of the three densities from which a pixel is tissue."""
 NATIVE_TOLERANCE = 0.05
@@ -213,10 +215,16 @@ def _measure(rgb: NDArray[np.uint8], found: Segmentation, section: Section) -> p
 
 
 def _between(found: Segmentation, od: NDArray[np.float32]) -> NDArray[np.float64]:
-    """(3,) median densities of the tissue between a block's nuclei; 0 where there is none."""
+    """(N, 3) mean densities of the tissue between the nuclei around each; 0 where there is none."""
     near = maximum_filter(found.labels > 0, size=2 * HALO_PX + 1)
-    tissue = od[~near & (od.sum(axis=2) > TISSUE_OD)]
-    return np.median(tissue, axis=0).astype(np.float64) if len(tissue) else np.zeros(3)
+    between = (~near & (od.sum(axis=2) > TISSUE_OD)).astype(np.float32)
+    rows, columns = found.y_px.astype(np.intp), found.x_px.astype(np.intp)
+    share = uniform_filter(between, AROUND_PX, mode="constant")[rows, columns]
+    sums = [
+        uniform_filter(od[..., channel] * between, AROUND_PX, mode="constant")[rows, columns]
+        for channel in range(3)
+    ]
+    return np.where(share > 1e-6, np.stack(sums) / np.maximum(share, 1e-6), 0).T.astype(np.float64)
 
 
 def _stained(nuclei: pd.DataFrame, section: Section, params: SegmentationParams) -> pd.DataFrame:
