@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.cluster import dask_workers
+from benchmarks.label_error import label_error
 from benchmarks.nuclei import nuclei
 from tumor_ratio.imaging.similarity import ssim_rgb
 from tumor_ratio.phantom.pair import render_pair
@@ -174,7 +175,7 @@ def _made(folder: Path) -> Path:
     return folder
 
 
-ON_REQUEST = {"kills": kills}
+ON_REQUEST = {"kills": kills, "label_error": label_error}
 """Take minutes: run only where they are named."""
 
 BENCHMARKS = {

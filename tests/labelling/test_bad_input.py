@@ -10,9 +10,10 @@ from tumor_ratio.cohort.pair import SlidePair
 from tumor_ratio.errors import SlideError
 from tumor_ratio.imaging.slide import open_slide
 from tumor_ratio.imaging.stains import H_DAB, recompose
-from tumor_ratio.labelling.params import RatioLabelParams
+from tumor_ratio.labelling.params import RatioLabelParams, SegmentationParams
 from tumor_ratio.labelling.staining_quality import judge_staining
 from tumor_ratio.metrics.ratios import slide_ratio
+from tumor_ratio.models.stardist_model import StarDistSegmenter
 
 from ..models.drawn_nuclei import draw_section
 from .ihc_images import ihc_pair, nuclei_of
@@ -31,6 +32,14 @@ def verdict(pair, **options):
     nuclei = nuclei_of(pair, **options)
     judged = judge_staining(pair, Saved(nuclei), RatioLabelParams())
     return slide_ratio(nuclei), judged["reason"][0]
+
+
+def refusal_or_doubt(pair):
+    """What is said against a slide's ratio, whether or not one is given."""
+    try:
+        return verdict(pair)[1]
+    except SlideError as error:
+        return str(error)
 
 
 def test_a_blank_tile_has_no_ratio_and_says_so(tmp_path):
@@ -55,12 +64,9 @@ def test_an_all_brown_tile_is_doubted(tmp_path, textured):
 def test_a_pixel_size_wrong_by_four_is_refused_or_doubted(tmp_path, wrong):
     section = draw_section(np.random.default_rng(1), side_px=640, radius_px=(6, 8))
     pair = ihc_pair(tmp_path, "wrong", section.rgb, 0.5 * wrong)
-    try:
-        ratio, reason = verdict(pair)
-    except SlideError as error:
-        assert "um wide in the median" in str(error)  # noqa: PT017  either way is right
-    else:
-        assert re.search(r"only \d+ nuclei|check the pixel size", reason)
+    assert re.search(
+        r"um wide in the median|only \d+ nuclei|check the pixel size", refusal_or_doubt(pair)
+    )
     ratio, reason = verdict(ihc_pair(tmp_path, "right", section.rgb, 0.5))
     assert ratio > 0
     assert "um wide" not in reason
@@ -87,3 +93,22 @@ def test_a_real_tiles_pixel_size_wrong_by_four(real_data, tmp_path, wrong):
     else:
         _, reason = verdict(pair)
         assert re.search(r"only \d+ nuclei", reason)
+
+
+@pytest.mark.real
+def test_trust_in_one_slide_is_no_trust_in_another(real_data):
+    params = SegmentationParams(trusted_slides=("cmu",), block_px=512)
+    assert params.for_slide("cmu") == SegmentationParams(check_slide=False, block_px=512)
+    assert params.for_slide("other") == SegmentationParams(block_px=512)
+    path = real_data / "slides/openslide_cmu/cmu-1-small-region.svs"
+    pair = SlidePair("cmu", "cmu", None, open_slide(path, slide_id="cmu"))
+    assert len(nuclei_of(pair, **params.for_slide("cmu").model_dump())) > 100
+
+
+def test_blocks_that_hold_only_margins_are_refused_with_the_remedy(tmp_path, monkeypatch):
+    monkeypatch.setattr(StarDistSegmenter, "margin_px", 512)
+    section = draw_section(np.random.default_rng(2), side_px=200)
+    with pytest.raises(
+        SlideError, match=r"small: blocks of 1024 px .* raise segmentation.block_px"
+    ):
+        nuclei_of(ihc_pair(tmp_path, "small", section.rgb, 0.5))

@@ -98,3 +98,32 @@ def test_blocks_smaller_than_their_margins_are_refused():
     with pytest.raises(ValueError, match="leave nothing inside"):
         blocks_over(np.array([[0, 0, 9, 9]]), block_px=128, margin_px=64, stride_px=8)
     assert blocks_over(np.zeros((0, 4)), block_px=512, margin_px=64, stride_px=8) == []
+
+
+@pytest.mark.parametrize("extent_px", [(1760, 1760), (5000, 900), (100, 3), (1024, 1025)])
+def test_blocks_of_a_slide_are_few_and_even_and_end_where_it_ends(extent_px):
+    width, height = extent_px
+    boxes = np.array([[0, 0, width, height]])
+    blocks = blocks_over(boxes, block_px=1024, margin_px=128, stride_px=16, extent_px=extent_px)
+    covered = np.zeros((height, width), dtype=int)
+    for block in blocks:
+        covered[block.top : block.bottom, block.left : block.right] += 1
+        x, y, read_width, read_height = block.read_box
+        assert min(x, y) >= -16
+        assert x + read_width <= width + 16
+        assert y + read_height <= height + 16
+        assert x in (-16, block.left - 128)
+        assert x + read_width in (width + 16, block.right + 128)
+        assert max(read_width, read_height) <= 1024
+    assert (covered == 1).all()
+    largest = max(block.right - block.left for block in blocks)
+    assert largest - width / len({block.left for block in blocks}) < 16
+
+
+def test_the_lattice_is_the_slides_and_not_the_boxes():
+    options = {"block_px": 512, "margin_px": 64, "stride_px": 16, "extent_px": (2000, 2000)}
+    everything = blocks_over(np.array([[0, 0, 2000, 2000]]), **options)
+    edges = {block.left for block in everything} | {block.right for block in everything}
+    inner = blocks_over(np.array([[300, 300, 1900, 1900]]), **options)
+    assert {block.left for block in inner} - {288} <= edges
+    assert {block.right for block in inner} - {1904} <= edges

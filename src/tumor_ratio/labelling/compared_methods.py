@@ -8,14 +8,13 @@ import pandas as pd
 from tumor_ratio.cohort.pair import SlidePair
 from tumor_ratio.imaging.pixel_ratios import PixelCount, otsu_count, recolor_count
 from tumor_ratio.imaging.regions import iter_regions
+from tumor_ratio.label_methods import OTSU, RECOLOR, STUDY
 from tumor_ratio.labelling.params import ComparedLabelParams
 from tumor_ratio.labelling.study_objects import stain_objects
 from tumor_ratio.metrics.ratios import region_ratios
 from tumor_ratio.models.segmenter import Segmenter, SegmenterRef, open_segmenter
 from tumor_ratio.steps import step
 
-NUCLEUS, STUDY, RECOLOR, OTSU = "nucleus", "study", "recolor", "otsu"
-"""Values of `label_method`: ours, and those it is compared with."""
 PIXEL_METHODS = {RECOLOR: recolor_count, OTSU: otsu_count}
 
 

@@ -33,15 +33,15 @@ def refuse_other_stains(slide_id: str, overview: RgbImage, section: Section) -> 
         raise SlideError(
             slide_id,
             f"its {section} slide is dark without any glass, as fluorescence is",
-            "give a brightfield scan, or set segmentation.check_slide: false",
+            "give a brightfield scan, or name it in segmentation.trusted_slides",
         )
     share = eosin_share(overview) if section == "ihc" else 0.0
     if share > MOST_EOSIN:
         raise SlideError(
             slide_id,
             f"its ihc slide looks like H&E: {share:.0%} of what is stained is eosin-pink",
-            "check whether he_path and ihc_path are swapped, or set segmentation.check_slide: "
-            "false",
+            "check whether he_path and ihc_path are swapped, or name it in "
+            "segmentation.trusted_slides",
         )
 
 
@@ -73,5 +73,5 @@ def refuse_impossible_sizes(
             slide_id,
             f"its {section} slide's nuclei are {median_um:.1f} um wide in the median and "
             f"{mean_um:.1f} um in the mean at {mpp:g} um/px, which no tissue's are",
-            f"correct {section}_mpp in the manifest, or set segmentation.check_slide: false",
+            f"correct {section}_mpp in the manifest, or name it in segmentation.trusted_slides",
         )

@@ -27,12 +27,19 @@ class SegmentationParams(Params):
     check_slide: bool = True
     """Refuse slides that contradict what is declared: a Ki-67 slide that looks like H&E, no
     brightfield image, nuclei of a size that no nucleus has."""
+    trusted_slides: tuple[str, ...] = ()
+    """Slide ids that are not checked so: what contradicts their declaration is right."""
     own_hematoxylin: bool = True
     """Take hematoxylin's colour from the slide's own nuclei without DAB; else a fixed vector's."""
     block_px: int = Field(default=1024, ge=384, le=1024)
     """Side of a block at the network's resolution; memory grows with its square."""
     margin_um: float = Field(default=16.0, ge=0, le=200)
     """Nuclei are kept this far beyond the tiles, so that a corrected transform finds them there."""
+
+    def for_slide(self, slide_id: str) -> SegmentationParams:
+        """What holds for one slide: another slide's trust changes nothing for it."""
+        checked = self.check_slide and slide_id not in self.trusted_slides
+        return self.model_copy(update={"check_slide": checked, "trusted_slides": ()})
 
     @model_validator(mode="after")
     def _grades_ascend(self) -> Self:

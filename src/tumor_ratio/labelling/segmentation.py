@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -61,7 +63,7 @@ NATIVE_TOLERANCE = 0.05
 """A slide whose own resolution is this close to the network's is read without resampling."""
 
 
-@step(version=4)
+@step(version=5)
 def segment_slide(
     pair: SlidePair,
     tiles: pd.DataFrame,
@@ -98,8 +100,16 @@ def segment_slide(
         refuse_other_stains(pair.slide_id, overview, section)
     white = white_od(overview)
     segmenter = open_segmenter(model)
+    if params.block_px < 2 * segmenter.margin_px + segmenter.stride_px:
+        raise SlideError(
+            pair.slide_id,
+            f"blocks of {params.block_px} px hold nothing but the {segmenter.margin_px} px that "
+            "the nuclei model must see around a nucleus",
+            "raise segmentation.block_px, or choose a nuclei model with fewer levels",
+        )
     scale = _level0_px_a_pixel(slide, segmenter.mpp)
     boxes = tile_boxes(pair, tiles, section, params.margin_um) / scale
+    extent_px = (math.ceil(slide.width_px / scale), math.ceil(slide.height_px / scale))
     parts = []
     for block, rgb, found, own in segment_blocks(
         lambda x, y, width, height: against_white(
@@ -109,6 +119,7 @@ def segment_slide(
         segmenter,
         section,
         block_px=params.block_px,
+        extent_px=extent_px,
     ):
         left, top = block.read_box[:2]
         x, y = found.x_px + left, found.y_px + top

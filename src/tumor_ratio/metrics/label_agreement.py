@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from tumor_ratio.label_methods import NETWORK_METHODS
+
 CIRCULAR = "circular, if the network learned from phantoms as the shipped one did"
 SYNTHETIC = "synthetic slides"
 EXPERTS = "annotated tiles"
-NETWORK_METHODS = ("nucleus", "study")
 
 
 def method_summary(comparison: pd.DataFrame) -> pd.DataFrame:

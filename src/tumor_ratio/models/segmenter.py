@@ -18,7 +18,7 @@ from tumor_ratio.errors import ModelUnavailableError
 
 SHIPPED = "shipped"
 FLUORESCENCE = "2D_versatile_fluo"
-SHIPPED_FOLDER = Path(__file__).parent / "weights" / "nuclei_v2"
+SHIPPED_FOLDER = Path(__file__).parent / "weights" / "nuclei_v3"
 MODEL_FILES = ("config.json", "thresholds.json")
 CARD_FILE = "card.json"
 """Where it is there, it says at which pixel size the model works."""

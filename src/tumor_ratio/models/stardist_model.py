@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter
+from threadpoolctl import threadpool_limits
 
 from tumor_ratio.errors import ModelUnavailableError
 from tumor_ratio.models.segmenter import CARD_FILE, Segmentation, StainKind
@@ -186,9 +187,11 @@ class StarDistSegmenter:
         rays = np.maximum(distance[rows, columns], 1e-3)
         if len(points) == 0:
             return _no_nuclei(*shape, rays.shape[1])
-        kept = non_maximum_suppression_inds(
-            rays, points, scores=score, thresh=np.float32(overlap), verbose=0
-        )
+        # Its OpenMP threads spin: beside other work on the same cores they take 20 times as long.
+        with threadpool_limits(limits=1, user_api="openmp"):
+            kept = non_maximum_suppression_inds(
+                rays, points, scores=score, thresh=np.float32(overlap), verbose=0
+            )
         kept = np.flatnonzero(kept)
         labels, core = draw_stars(points[kept], rays[kept], shape)
         labels, large = _without_debris(labels, len(kept), MIN_NUCLEUS_UM2 / self.mpp**2)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from tumor_ratio.cohort.pair import Cohort
+from tumor_ratio.label_methods import NUCLEUS, TITLES
 from tumor_ratio.metrics.consistency import Consistency, consistency
 from tumor_ratio.pipelines.evaluation.params import EvaluationParams
 from tumor_ratio.reporting.cohort_tables import failures_table, split_table, tile_table
@@ -18,11 +19,7 @@ from tumor_ratio.reporting.report_tables import mae_by_view, primary_table
 from tumor_ratio.reporting.results_text import interval, not_scored, number, standing_notes
 from tumor_ratio.reporting.study import STUDY_CAVEATS, STUDY_ROWS
 
-OTHER_METHODS = {
-    "study": "the study’s two-channel method",
-    "recolor": "recoloured pixels",
-    "otsu": "rgb2hed and Otsu",
-}
+OTHER_METHODS = {method: title for method, title in TITLES.items() if method != NUCLEUS}
 ON_THEIR_REGIONS = "on_their_regions"
 
 

@@ -11,7 +11,8 @@ import pandas as pd
 from tumor_ratio.cohort.pair import Cohort
 from tumor_ratio.datasets.partition_folder import PartitionRef
 from tumor_ratio.imaging.regions import regions_of
-from tumor_ratio.labelling.compared_methods import NUCLEUS, measure_slide_otherwise
+from tumor_ratio.label_methods import NUCLEUS
+from tumor_ratio.labelling.compared_methods import measure_slide_otherwise
 from tumor_ratio.labelling.params import (
     ComparedLabelParams,
     NucleiModelParams,
@@ -70,7 +71,9 @@ def _segment(
     for pair in cohort:
         own = regions_of(admitted, pair.slide_id)
         if len(own) and getattr(pair, section) is not None:
-            tasks[pair.slide_id] = partial(segment_slide, pair, own, section, model, params)
+            tasks[pair.slide_id] = partial(
+                segment_slide, pair, own, section, model, params.for_slide(pair.slide_id)
+            )
     return tasks
 
 

@@ -17,14 +17,9 @@ from tumor_ratio.datasets.progress import progress
 from tumor_ratio.errors import ConfigurationError, SlideError
 from tumor_ratio.imaging.regions import Region, regions_table
 from tumor_ratio.imaging.slide import open_slide
+from tumor_ratio.label_methods import NUCLEUS, STUDY
 from tumor_ratio.labelling.annotated_tiles import AnnotatedTile, cut_tile, read_annotated_tiles
-from tumor_ratio.labelling.compared_methods import (
-    NUCLEUS,
-    PIXEL_METHODS,
-    STUDY,
-    pixel_labels,
-    study_labels,
-)
+from tumor_ratio.labelling.compared_methods import PIXEL_METHODS, pixel_labels, study_labels
 from tumor_ratio.labelling.params import (
     ComparedLabelParams,
     NucleiModelParams,

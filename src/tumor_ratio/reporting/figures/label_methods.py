@@ -7,14 +7,9 @@ from collections.abc import Sequence
 import pandas as pd
 from matplotlib.figure import Figure
 
+from tumor_ratio.label_methods import TITLES
 from tumor_ratio.reporting.figures import style
 
-TITLES = {
-    "nucleus": "per nucleus",
-    "study": "the study's D / (D + H)",
-    "recolor": "recoloured pixels",
-    "otsu": "rgb2hed and Otsu",
-}
 SOURCES = {
     "phantom": (style.BASELINE, "o", "phantom region"),
     "annotated": ("#c05621", "D", "annotated tile"),
