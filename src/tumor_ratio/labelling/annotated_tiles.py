@@ -129,6 +129,6 @@ def _tile(row: dict[str, object], folder: Path) -> AnnotatedTile:
 def _number(row: dict[str, object], name: str) -> float:
     value = row.get(name, math.nan)
     try:
-        return float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError) as error:
+        return float(str(value))
+    except ValueError as error:
         raise ValueError(f"{name} is no number: {value!r}") from error
