@@ -18,6 +18,7 @@ import numpy as np
 from benchmarks.cluster import dask_workers
 from benchmarks.label_error import label_error
 from benchmarks.nuclei import nuclei
+from benchmarks.pixel_forest import pixel_forest
 from tumor_ratio.imaging.similarity import ssim_rgb
 from tumor_ratio.phantom.pair import render_pair
 from tumor_ratio.phantom.params import PhantomParams
@@ -184,6 +185,7 @@ BENCHMARKS = {
     "inference": inference,
     "rendering": rendering,
     "nuclei": nuclei,
+    "pixel_forest": pixel_forest,
     "full_size": full_size,
     "dask": dask_workers,
 }

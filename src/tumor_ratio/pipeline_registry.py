@@ -3,6 +3,7 @@
 from kedro.pipeline import Pipeline
 
 from tumor_ratio.pipelines import (
+    baseline_ilastik,
     data_processing,
     evaluation,
     ground_truth,
@@ -26,8 +27,11 @@ def register_pipelines() -> dict[str, Pipeline]:
     plain = {
         "data_processing": data_processing.create_pipeline(),
         "ground_truth": ground_truth.create_pipeline(),
+        "baseline_ilastik": baseline_ilastik.create_pipeline(),
         "regression": regression.create_pipeline(regression.APPROACHES),
-        "evaluation": evaluation.create_pipeline(regression.APPROACHES),
+        "evaluation": evaluation.create_pipeline(
+            (baseline_ilastik.APPROACH, *regression.APPROACHES)
+        ),
         "nuclei_training": nuclei_training.create_pipeline(),
         "label_validation": label_validation.create_pipeline(),
         "nuclei_export": nuclei_export.create_pipeline(),

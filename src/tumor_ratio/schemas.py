@@ -147,6 +147,63 @@ class RatioLabels(Table):
         unique = ["region_id", "label_method"]  # noqa: RUF012
 
 
+class Strokes(Table):
+    """Pixels that someone labelled, on tiles of training slides."""
+
+    section: Series[str] = pa.Field(isin=["he", "ihc"])
+    slide_id: Series[str]
+    x_px: Series[int]
+    y_px: Series[int]
+    """The tile's corner, level-0 pixels of the frame."""
+    size_px: Series[int] = pa.Field(gt=0)
+    mpp: Series[float] = pa.Field(gt=0)
+    row: Series[int] = pa.Field(ge=0)
+    column: Series[int] = pa.Field(ge=0)
+    """The pixel, in the tile."""
+    label: Series[int] = pa.Field(gt=0)
+    """Place of the class in `class_names`, from 1."""
+
+
+class ClassAreas(Table):
+    """What a pixel classification gives to each class in a region."""
+
+    region_id: Series[str]
+    class_name: Series[str]
+    area_um2: Series[float] = pa.Field(ge=0)
+
+    class Config(Table.Config):
+        """A region has one area a class."""
+
+        unique = ["region_id", "class_name"]  # noqa: RUF012
+
+
+class ClassShares(Table):
+    """The share of some classes' area in that of all nuclei's classes, by region."""
+
+    region_id: Series[str] = pa.Field(unique=True)
+    ratio: Series[float] = pa.Field(**RATIO)
+    counted_um2: Series[float] = pa.Field(ge=0)
+    nuclei_um2: Series[float] = pa.Field(ge=0)
+    slide_id: Series[str]
+
+
+class SectionAgreement(Table):
+    """How a ratio by pixel classes agrees with another, on test slides."""
+
+    estimate: Series[str]
+    against: Series[str]
+    unit: Series[str] = pa.Field(isin=["patch", "tile"])
+    n_regions: Series[int] = pa.Field(ge=0)
+    n_undefined: Series[int] = pa.Field(ge=0)
+    within_0_05: Series[float] = pa.Field(**RATIO)
+    within_0_1: Series[float] = pa.Field(**RATIO)
+    within_0_2: Series[float] = pa.Field(**RATIO)
+    mse: Series[float] = pa.Field(nullable=True)
+    mae: Series[float] = pa.Field(nullable=True)
+    mae_of_median: Series[float] = pa.Field(nullable=True)
+    """Of always answering the training slides' median: what an estimate must beat."""
+
+
 class TrainingPatches(Table):
     """A sampled patch of a training or validation slide, with what it teaches."""
 
@@ -278,7 +335,7 @@ class Approaches(Table):
     """What is compared, and whether it could be."""
 
     approach: Series[str] = pa.Field(unique=True)
-    role: Series[str] = pa.Field(isin=["network", "baseline", "ceiling", "auxiliary"])
+    role: Series[str] = pa.Field(isin=["model", "baseline", "ceiling", "auxiliary"])
     """`auxiliary`: serves another figure, is not shown itself."""
     supervision: Series[str]
     scored: Series[bool]

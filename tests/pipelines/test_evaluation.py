@@ -389,7 +389,7 @@ def test_without_folds_everything_still_writes(world):
     assert nodes.collect_run_metrics(found.scores, found.approaches, PARAMS) == {}
     assert "No approach could be compared" in text_of(empty, found)
     page = page_of(empty, found)
-    assert "No network could be scored" in page
+    assert "No model could be scored" in page
     assert "Predicted by" not in page
 
 

@@ -72,7 +72,7 @@ def approaches_of(roles: dict[str, str], reasons: dict[str, str] | None = None) 
 
 MAES = {"training_median": 0.2, "net": 0.1, "ridge": 0.15, "oracle": 0.05}
 ROLES = {
-    "net": "network", "late": "network", "training_median": "baseline", "ridge": "baseline",
+    "net": "model", "late": "model", "training_median": "baseline", "ridge": "baseline",
     "oracle": "ceiling",
 }  # fmt: skip
 
@@ -115,7 +115,7 @@ def test_text_columns_line_up_and_notes_follow(approaches):
     assert RESEARCH_USE in " ".join(text.split())
 
 
-def test_answer_names_the_best_network_and_what_stands_beside_it(approaches):
+def test_answer_names_the_best_model_and_what_stands_beside_it(approaches):
     table = headline_table(scores_of(MAES), approaches, HEADLINE)
     first, second = answer_of(table, 56.0)
     assert "net estimates" in first

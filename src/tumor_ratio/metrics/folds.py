@@ -100,3 +100,16 @@ def _deal(counts: dict[str, int], rng: np.random.Generator) -> list[str]:
         offsets = rng.uniform(size=counts[split])
         aims += [((index + offset) / counts[split], split) for index, offset in enumerate(offsets)]
     return [split for _, split in sorted(aims)]
+
+
+def slides_of(folds: pd.DataFrame, protocol: str, *splits: str) -> set[str]:
+    """Slides of some splits of a protocol's first fold.
+
+    Parameters
+    ----------
+    folds : `tumor_ratio.schemas.Folds`.
+    protocol : whose folds.
+    splits : "train", "validation", "test".
+    """
+    own = folds[(folds["protocol"] == protocol) & (folds["repeat"] == 0) & (folds["fold"] == 0)]
+    return set(own.loc[own["split"].isin(splits), "slide_id"])

@@ -8,24 +8,24 @@ from typing import Any
 
 import pandas as pd
 
-from tumor_ratio.reporting.headline import best_network
+from tumor_ratio.reporting.headline import best_model
 from tumor_ratio.reporting.html_report import KeyFigure
 from tumor_ratio.reporting.results_text import interval, number
 
-BESIDE_NETWORKS = ("training_median", "ridge", "oracle")
+BESIDE = ("training_median", "ridge", "oracle")
 
 
 def answer_of(table: pd.DataFrame, region_um: float) -> list[str]:
-    """The best network's MAE; then the other networks', the ridge's and the oracle's beside it.
+    """The best model's MAE; then the others', the ridge's and the oracle's beside it.
 
     Parameters
     ----------
     table : what `headline_table` gives.
     region_um : side of a region.
     """
-    best = best_network(table)
+    best = best_model(table)
     if best is None:
-        return ["No network could be scored; the sections below say what is missing."]
+        return ["No model could be scored; the sections below say what is missing."]
     rows = _rows(table)
     first = rows[best]
     bounds = interval(first["region_mae_lower"], first["region_mae_upper"])
@@ -38,7 +38,7 @@ def answer_of(table: pd.DataFrame, region_um: float) -> list[str]:
     others = [
         f"{name}: {_against_median(row)}"
         for name, row in rows.items()
-        if name in BESIDE_NETWORKS[1:] or (row["role"] == "network" and name != best)
+        if name in BESIDE[1:] or (row["role"] == "model" and name != best)
     ]
     if others:
         sentences.append("Beside it, on the same regions: " + "; ".join(others) + ".")
@@ -46,7 +46,7 @@ def answer_of(table: pd.DataFrame, region_um: float) -> list[str]:
 
 
 def key_figures(table: pd.DataFrame) -> list[KeyFigure]:
-    """The primary metric of the networks, the constant, the ridge and the oracle."""
+    """The primary metric of the models, the constant, the ridge and the oracle."""
     return [
         KeyFigure(
             f"MAE, {name}",
@@ -54,7 +54,7 @@ def key_figures(table: pd.DataFrame) -> list[KeyFigure]:
             "the constant to beat" if name == "training_median" else _against_median(row),
         )
         for name, row in _rows(table).items()
-        if row["role"] == "network" or name in BESIDE_NETWORKS
+        if row["role"] == "model" or name in BESIDE
     ]
 
 

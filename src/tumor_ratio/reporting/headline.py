@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import pandas as pd
 
-ROLES: Final = ("network", "baseline", "ceiling")
+ROLES: Final = ("model", "baseline", "ceiling")
 
 UNITS: Final = ("region", "slide")
 
@@ -41,7 +41,7 @@ def pick(scores: pd.DataFrame, headline: Headline) -> pd.DataFrame:
 def headline_table(
     scores: pd.DataFrame, approaches: pd.DataFrame, headline: Headline
 ) -> pd.DataFrame:
-    """One row a scored approach, networks first, then baselines, then the ceiling.
+    """One row a scored approach, models first, then baselines, then the ceiling.
 
     Auxiliary approaches are left out.
 
@@ -117,10 +117,10 @@ def headline_metrics(
     }
 
 
-def best_network(table: pd.DataFrame) -> str | None:
-    """The network with the lowest headline MAE; None without a scored network."""
-    networks = table.loc[table["role"] == "network", "region_mae"].dropna()
-    return None if networks.empty else str(networks.idxmin())
+def best_model(table: pd.DataFrame) -> str | None:
+    """The model with the lowest headline MAE; None without a scored model."""
+    models = table.loc[table["role"] == "model", "region_mae"].dropna()
+    return None if models.empty else str(models.idxmin())
 
 
 def value_of(table: pd.DataFrame, approach: str, column: str) -> float:

@@ -13,7 +13,7 @@ from tumor_ratio.reporting.headline import ROLES, Headline, headline_table
 
 WIDTH: Final = 132
 
-HEADINGS: Final = {"network": "networks", "baseline": "baselines", "ceiling": "ceiling"}
+HEADINGS: Final = {"model": "models", "baseline": "baselines", "ceiling": "ceiling"}
 
 _LEFT: Final = 2  # approach and supervision are text; all else is numbers
 
@@ -92,7 +92,7 @@ def _heading(table: pd.DataFrame, headline: Headline, region_um: float) -> list[
         "Tumor ratio from H&E: agreement with the neighbouring Ki-67 section",
         f"{slides} test slides, {regions} {headline.regions} regions ({side}); reference "
         f"{headline.reference}, {headline.output} output, protocol {headline.protocol}",
-        "Networks, baselines and oracle are compared on the same regions. Primary endpoint: MAE.",
+        "Models, baselines and oracle are compared on the same regions. Primary endpoint: MAE.",
     ]
 
 

@@ -24,7 +24,7 @@ from tumor_ratio.reporting.stamps import CIRCULAR, TrainingData, stamps_for
 
 
 def training_data(cohort: Cohort) -> TrainingData:
-    """What the networks learned from: one phantom in the cohort makes it "phantom"."""
+    """What the models learned from: one phantom in the cohort makes it "phantom"."""
     return "phantom" if any(pair.data_kind == "phantom" for pair in cohort) else "real"
 
 
@@ -70,7 +70,7 @@ def scatter_of(
     return draw_scatter(
         compared,
         slide_table(compared, output),
-        _networks_and(approaches, ("ridge", "oracle")),
+        _models_and(approaches, ("ridge", "oracle")),
         output=output,
         bin_edges=BIN_EDGES,
         stamps=stamps,
@@ -96,7 +96,7 @@ def confusion_of(
     """The same for a page that carries the stamps itself."""
     compared, output = headline_regions(compared_regions, params), params.headline.output
     matrices = {}
-    for name in _networks_and(approaches, ("majority_bin", "ridge")):
+    for name in _models_and(approaches, ("majority_bin", "ridge")):
         own = compared[(compared["approach"] == name) & compared[output].notna()]
         matrices[name] = confusion_matrix(own[output], own["measured"])
     return draw_confusion(matrices, BIN_NAMES, stamps=stamps)
@@ -155,14 +155,14 @@ def draw_interactive(
     """Predicted against measured ratio with the regions' names under the pointer."""
     return interactive_scatter(
         headline_regions(compared_regions, params),
-        _networks_and(approaches, ("ridge", "oracle")),
+        _models_and(approaches, ("ridge", "oracle")),
         output=params.headline.output,
         stamps=stamps_of(cohort),
     )
 
 
-def _networks_and(approaches: pd.DataFrame, others: tuple[str, ...]) -> dict[str, str]:
-    """Colours of the networks and of few others; all approaches would be too many panels."""
-    networks = set(approaches.loc[approaches["role"] == "network", "approach"])
+def _models_and(approaches: pd.DataFrame, others: tuple[str, ...]) -> dict[str, str]:
+    """Colours of the models and of few others; all approaches would be too many panels."""
+    models = set(approaches.loc[approaches["role"] == "model", "approach"])
     colours = colours_of(approaches)
-    return {name: colour for name, colour in colours.items() if name in networks | set(others)}
+    return {name: colour for name, colour in colours.items() if name in models | set(others)}

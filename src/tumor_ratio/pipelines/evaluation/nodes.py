@@ -108,23 +108,23 @@ def collect_predictions(
     oracle_predictions: pd.DataFrame,
     region_truths: pd.DataFrame,
     params: EvaluationParams,
-    **networks: pd.DataFrame | None,
+    **models: pd.DataFrame | None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The predictions of all approaches in one table, and the list of what should be in it.
 
     A network without predictions stays in the list, so that the report can name it.
     """
-    tables = [*networks.values(), baseline_predictions, oracle_predictions]
+    tables = [*models.values(), baseline_predictions, oracle_predictions]
     filled = [table for table in tables if table is not None and len(table)]
     predictions = pd.concat(filled, ignore_index=True) if filled else Predictions.empty()
-    return predictions, _listed(tuple(networks), region_truths.empty, params)
+    return predictions, _listed(tuple(models), region_truths.empty, params)
 
 
-def _listed(networks: tuple[str, ...], real: bool, params: EvaluationParams) -> pd.DataFrame:
+def _listed(models: tuple[str, ...], real: bool, params: EvaluationParams) -> pd.DataFrame:
     """Approach, role, supervision and a known reason against it, in the order of the tables."""
     no_truth = NO_TRUTH if real else ""
     rows = [
-        *((name, "network", params.supervision.get(name, REGION_RATIOS), "") for name in networks),
+        *((name, "model", params.supervision.get(name, REGION_RATIOS), "") for name in models),
         *((name, "baseline", baselines.SUPERVISION[name], "") for name in baselines.BASELINES),
         *((name, oracle.ROLES[name], oracle.SUPERVISION, no_truth) for name in oracle.ORACLES),
     ]

@@ -9,7 +9,7 @@ from kedro.pipeline import Node, Pipeline
 
 from tumor_ratio.pipelines.evaluation import figures, nodes, report
 
-DEFAULT_APPROACHES = ("resnet18", "levit_128s")
+DEFAULT_APPROACHES = ("ilastik", "resnet18", "levit_128s")
 
 
 def create_pipeline(approaches: Sequence[str] = DEFAULT_APPROACHES) -> Pipeline:

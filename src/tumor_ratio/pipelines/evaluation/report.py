@@ -19,7 +19,7 @@ from tumor_ratio.pipelines.evaluation.params import EvaluationParams
 from tumor_ratio.reporting.answer import answer_of, key_figures
 from tumor_ratio.reporting.figures.nuclei_overlay import draw_nuclei_tiles
 from tumor_ratio.reporting.figures.threshold_sensitivity import draw_sensitivity
-from tumor_ratio.reporting.headline import best_network, headline_table, value_of
+from tumor_ratio.reporting.headline import best_model, headline_table, value_of
 from tumor_ratio.reporting.html_report import Example, Report, render_report
 from tumor_ratio.reporting.images import figure_uri, image_uri
 from tumor_ratio.reporting.results_text import number, results_text
@@ -68,7 +68,7 @@ def write_report(
     """The report as one self-contained page."""
     headline = headline_of(params)
     table = headline_table(scores, approaches, headline)
-    name = best_network(table)
+    name = best_model(table)
     pictures = _pictures(compared_regions, scores, approaches, params)
     label_pictures = sections.LabelPictures(
         nuclei=figure_uri(

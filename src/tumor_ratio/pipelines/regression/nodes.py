@@ -15,6 +15,7 @@ from tumor_ratio.datasets.trained_model import ModelRef
 from tumor_ratio.errors import ConfigurationError
 from tumor_ratio.imaging.regions import regions_of
 from tumor_ratio.metrics.calibration import MonotoneMap
+from tumor_ratio.metrics.folds import slides_of
 from tumor_ratio.pipelines.regression import sampling
 from tumor_ratio.pipelines.regression.params import RegressionParams
 from tumor_ratio.pipelines.regression.prediction_step import predict_slide
@@ -104,7 +105,7 @@ def predict(
 ) -> SlideTasks:
     """Ratios of all patches of the validation and test slides, one task a slide."""
     tasks = {}
-    held_out = _held_out(folds, params.protocol)
+    held_out = slides_of(folds, params.protocol, "validation", "test")
     for pair in cohort:
         own = regions_of(patches, pair.slide_id)
         if pair.slide_id in held_out and pair.he is not None and len(own):
@@ -128,8 +129,3 @@ def calibrate(slide_predictions: Mapping[str, PartitionRef], model: ModelRef) ->
         lower=float("nan"),
         upper=float("nan"),
     )[list(Predictions.to_schema().columns)]
-
-
-def _held_out(folds: pd.DataFrame, protocol: str) -> set[str]:
-    own = folds[(folds["protocol"] == protocol) & (folds["repeat"] == 0) & (folds["fold"] == 0)]
-    return set(own.loc[own["split"].isin(["validation", "test"]), "slide_id"])

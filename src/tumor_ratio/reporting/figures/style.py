@@ -16,8 +16,8 @@ CEILING: Final = "#2f855a"
 BASELINE: Final = "#9aa5b1"
 RIDGE: Final = "#52606d"
 
-NETWORKS: Final = ("#2b6cb0", "#c05621", "#6b46c1", "#b83280", "#0987a0", "#975a16")
-"""In the order in which networks are listed; they repeat beyond six."""
+MODELS: Final = ("#2b6cb0", "#c05621", "#6b46c1", "#b83280", "#0987a0", "#975a16")
+"""In the order in which models are listed; they repeat beyond six."""
 
 SPLITS: Final = {"train": "#9fb3c8", "validation": "#d69e2e", "test": "#2b6cb0"}
 
@@ -27,12 +27,12 @@ _LETTERS_AN_INCH: Final = 23  # of the stamps' type, with a margin
 
 
 def approach_colours(names: Sequence[str], roles: Sequence[str]) -> dict[str, str]:
-    """Colour by approach: networks in colours, baselines grey, the ceiling green."""
+    """Colour by approach: models in colours, baselines grey, the ceiling green."""
     colours: dict[str, str] = {}
-    networks = [name for name, role in zip(names, roles, strict=True) if role == "network"]
+    models = [name for name, role in zip(names, roles, strict=True) if role == "model"]
     for name, role in zip(names, roles, strict=True):
-        if role == "network":
-            colours[name] = NETWORKS[networks.index(name) % len(NETWORKS)]
+        if role == "model":
+            colours[name] = MODELS[models.index(name) % len(MODELS)]
         elif role == "ceiling":
             colours[name] = CEILING
         else:

@@ -1,0 +1,6 @@
+"""The pipeline baseline_ilastik: pixel classification as biologists know it."""
+
+from tumor_ratio.pipelines.baseline_ilastik.estimation import APPROACH
+from tumor_ratio.pipelines.baseline_ilastik.pipeline import create_pipeline
+
+__all__ = ["APPROACH", "create_pipeline"]

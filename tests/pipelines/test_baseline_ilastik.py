@@ -1,0 +1,364 @@
+"""The pixel forests on small phantoms: from strokes, from projects, by a stand-in for ilastik."""
+
+import dataclasses
+import sys
+import textwrap
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from tumor_ratio.cohort.pair import Cohort, SlidePair
+from tumor_ratio.datasets.trained_model import ModelRef
+from tumor_ratio.errors import ConfigurationError
+from tumor_ratio.ilastik.project import Label
+from tumor_ratio.ilastik.project_reading import read_project
+from tumor_ratio.ilastik.project_writing import LabelledTile, write_project
+from tumor_ratio.imaging.regions import Region, regions_of, regions_table
+from tumor_ratio.imaging.slide import open_slide
+from tumor_ratio.metrics.ratios import region_ratios
+from tumor_ratio.phantom.pair import render_pair
+from tumor_ratio.phantom.params import PhantomParams
+from tumor_ratio.phantom.plan import plan_phantom
+from tumor_ratio.phantom.strokes import CLASSES
+from tumor_ratio.phantom.truth import truth_nuclei
+from tumor_ratio.pipelines.baseline_ilastik import create_pipeline, figures, nodes
+from tumor_ratio.pipelines.baseline_ilastik.estimation import mapped_predictions
+from tumor_ratio.pipelines.baseline_ilastik.params import IlastikParams
+from tumor_ratio.schemas import Predictions, RatioLabels, Strokes
+
+MPP, SIDE_UM, PATCH = 1.0, 320, 64
+BURDENS = (0.8, 0.5, 0.3, 0.6)
+SPLITS = ("train", "train", "validation", "test")
+PARAMS = {
+    "mpp": MPP,
+    "strokes": {"tiles": 4, "tile_px": 160, "per_class": 8},
+    "forest": {"trees": 30},
+    "training_patches": 9,
+    "min_nuclei_um2": 60,
+}
+
+
+def params(**changes) -> IlastikParams:
+    return IlastikParams(**{**PARAMS, **changes})
+
+
+@pytest.fixture(scope="module")
+def material(tmp_path_factory):
+    """Cohort, tiles, patches, pair_quality, folds and labels by the truth."""
+    folder = tmp_path_factory.mktemp("phantoms")
+    options = PhantomParams(n_slides=4, width_um=SIDE_UM, height_um=SIDE_UM, mpp=MPP, seed=11)
+    pairs, tiles, patches, labels = [], [], [], []
+    for number, plan in enumerate(plan_phantom(options)):
+        plan = dataclasses.replace(plan, burden=BURDENS[number], tumor_labelling=0.7)
+        made = render_pair(plan, folder)
+        he = open_slide(made.he_path, slide_id=plan.slide_id, mpp=MPP)
+        ihc = open_slide(made.ihc_path, slide_id=plan.slide_id, mpp=MPP)
+        pairs.append(
+            SlidePair(plan.slide_id, plan.slide_id, he, ihc, made.transform, "phantom",
+                      truth_dir=made.truth_dir)
+        )  # fmt: skip
+        tile = Region(plan.slide_id, "", "tile", 0, 0, SIDE_UM, MPP)
+        own = [
+            Region(plan.slide_id, tile.region_id, "patch", x, y, PATCH, MPP)
+            for y in range(0, SIDE_UM - PATCH + 1, PATCH)
+            for x in range(0, SIDE_UM - PATCH + 1, PATCH)
+        ]
+        tiles.append(tile)
+        patches += own
+        truth = truth_nuclei(made.truth_dir, "ihc")
+        labels.append(region_ratios(regions_table(own), truth, MPP, min_nuclei=5))
+    tile_table = regions_table(tiles)
+    return {
+        "cohort": Cohort(tuple(pairs), "phantom"),
+        "tiles": tile_table,
+        "patches": regions_table(patches),
+        "pair_quality": pd.DataFrame({"region_id": tile_table["region_id"], "kept": True}),
+        "ratio_labels": RatioLabels.validate(pd.concat(labels, ignore_index=True)),
+        "folds": pd.DataFrame(
+            {
+                "protocol": "holdout",
+                "repeat": 0,
+                "fold": 0,
+                "slide_id": [pair.slide_id for pair in pairs],
+                "case_id": [pair.slide_id for pair in pairs],
+                "split": SPLITS,
+            }
+        ),
+    }
+
+
+class Part:
+    """A finished slide's result."""
+
+    def __init__(self, table):
+        self.table = table
+
+    def load(self):
+        return self.table
+
+
+def trained(task: partial, folder: Path) -> ModelRef:
+    folder.mkdir(parents=True, exist_ok=True)
+    return ModelRef(folder, {**task(folder=folder), "fingerprint": "x"})
+
+
+def classified(tasks) -> dict:
+    return {slide_id: Part(task()) for slide_id, task in tasks.items()}
+
+
+def run(material, options: IlastikParams, folder: Path) -> dict:
+    """What the pipeline's datasets would hold."""
+    m = material
+    strokes = nodes.draw_strokes(m["cohort"], m["tiles"], m["pair_quality"], m["folds"], options)
+    he, ihc = (
+        trained(train(m["cohort"], strokes, options), folder / name)
+        for name, train in (("he", nodes.train_he_forest), ("ihc", nodes.train_ihc_forest))
+    )
+    chosen = nodes.choose_regions(m["patches"], m["pair_quality"], m["folds"], options)
+    he_classes = classified(nodes.classify_he(m["cohort"], chosen, he, options))
+    ihc_classes = classified(nodes.classify_ihc(m["cohort"], chosen, m["folds"], ihc, options))
+    ihc_ratios = nodes.measure_ihc(ihc_classes, ihc, options)
+    predictions, shares, maps = nodes.estimate_he(
+        he_classes, chosen, m["ratio_labels"], m["folds"], he, options
+    )
+    agreement = nodes.compare_sections(
+        chosen, m["pair_quality"], shares, ihc_ratios, predictions, m["ratio_labels"], m["folds"],
+        options,
+    )  # fmt: skip
+    return {
+        "strokes": strokes, "he": he, "ihc": ihc, "chosen": chosen, "he_classes": he_classes,
+        "ihc_classes": ihc_classes, "ihc_ratios": ihc_ratios, "predictions": predictions,
+        "shares": shares, "maps": maps, "agreement": agreement,
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def found(material, tmp_path_factory):
+    return run(material, params(), tmp_path_factory.mktemp("models"))
+
+
+def test_strokes_lie_on_training_slides_only(found, material):
+    drawn = found["strokes"]
+    assert set(drawn["slide_id"]) == set(material["folds"]["slide_id"][:2])
+    places = drawn.groupby("section")[["slide_id", "x_px", "y_px"]].nunique()
+    assert (places["x_px"] == 4).all()
+    inside = drawn[["x_px", "y_px"]].to_numpy() + drawn[["column", "row"]].to_numpy()
+    assert (inside < SIDE_UM).all()
+
+
+def test_a_forest_says_what_it_is_of(found):
+    card = found["he"].card
+    assert card["label_names"] == list(CLASSES["he"])
+    assert (card["counted"], card["others"]) == (["tumor nucleus"], ["other nucleus"])
+    assert card["training_data"] == "phantom"
+    assert "strokes on 4 tiles of training phantoms" in card["labels_from"]
+    assert min(card["labelled_pixels"].values()) > 20
+    assert sum(card["feature_importance"].values()) == pytest.approx(1)
+
+
+def test_the_strokes_are_a_project_that_can_be_opened(found):
+    project = read_project(found["ihc"].folder / "labels.ilp")
+    assert project.label_names == CLASSES["ihc"]
+    drawn = sum(np.count_nonzero(lane.read_labels()) for lane in project.lanes)
+    own = found["strokes"].query("section == 'ihc'")
+    assert drawn == len(own)
+    assert project.lanes[0].read_image().shape == (160, 160, 3)
+
+
+def test_few_patches_of_training_slides_and_all_others(found, material):
+    counts = found["chosen"]["slide_id"].value_counts()
+    n_all = len(regions_of(material["patches"], material["folds"]["slide_id"][0]))
+    assert [counts[slide] for slide in material["folds"]["slide_id"]] == [9, 9, n_all, n_all]
+
+
+def test_areas_of_the_classes_fill_every_region(found):
+    for part in (*found["he_classes"].values(), *found["ihc_classes"].values()):
+        sums = part.load().groupby("region_id")["area_um2"].sum()
+        assert np.allclose(sums, PATCH**2 * MPP**2)
+    assert len(found["he_classes"]) == 4
+    assert len(found["ihc_classes"]) == 2
+
+
+def test_ki67_by_classes_agrees_with_the_truth(found, material):
+    truth = material["ratio_labels"].set_index("region_id")["tumor_ratio"]
+    ratios = found["ihc_ratios"].set_index("region_id")["tumor_ratio"]
+    both = pd.concat([truth, ratios], axis=1, keys=["true", "found"]).dropna()
+    assert len(both) > 20
+    of_constant = (both["true"] - both["true"].median()).abs().mean()
+    assert (both["found"] - both["true"]).abs().mean() < 0.75 * of_constant
+    assert both.corr().loc["true", "found"] > 0.7
+    assert (found["ihc_ratios"]["label_method"] == "ilastik").all()
+
+
+def test_predictions_are_of_validation_and_test_slides(found, material):
+    table = Predictions.validate(found["predictions"])
+    slides = table["region_id"].str.split("_x").str[0].unique()
+    assert set(slides) == set(material["folds"]["slide_id"][2:])
+    assert (table["approach"] == "ilastik").all()
+    assert set(found["maps"]) == {"train", "validation"}
+    defined = table.dropna(subset=["tumor_ratio"])
+    assert defined["tumor_ratio"].between(0, 1).all()
+    assert len(defined) > 20
+
+
+def test_the_studys_table_is_of_test_slides(found, material):
+    table = found["agreement"]
+    patches = table[table["unit"] == "patch"]
+    n_test = len(regions_of(material["patches"], material["folds"]["slide_id"][3]))
+    assert (patches["n_regions"] + patches["n_undefined"] <= n_test).all()
+    assert table["estimate"].unique().tolist() == [nodes.SHARE, nodes.MAPPED, nodes.IHC]
+
+
+def test_pictures_are_drawn(found, material):
+    gallery = figures.show_examples(
+        material["cohort"], found["chosen"], found["ihc_ratios"], material["ratio_labels"],
+        material["folds"], found["he"], found["ihc"], params(),
+    )  # fmt: skip
+    assert isinstance(gallery, Figure)
+    assert len(gallery.axes) == 18
+    importance = figures.show_importance(found["he"], found["ihc"])
+    assert [axes.get_title(loc="left") for axes in importance.axes] == ["H&E", "Ki-67"]
+    drawn = figures.show_distributions(
+        found["chosen"], found["shares"], found["ihc_ratios"], found["predictions"],
+        material["ratio_labels"], material["folds"], found["he"], params(),
+    )  # fmt: skip
+    assert len(drawn.axes) == 4
+
+
+def test_without_labels_nothing_is_estimated_and_the_reason_is_kept(material, tmp_path):
+    real = {
+        **material,
+        "cohort": Cohort(
+            tuple(
+                dataclasses.replace(pair, truth_dir=None, data_kind="real")
+                for pair in material["cohort"]
+            ),
+            "manifest",
+        ),
+    }  # fmt: skip
+    out = run(real, params(), tmp_path)
+    assert "no ilastik project is named (ilastik.he.project)" in out["he"].card["missing"]
+    assert out["strokes"].empty
+    assert out["predictions"].empty
+    assert out["maps"] == {}
+    assert (out["agreement"]["n_regions"] == 0).all() or out["agreement"].empty
+    pictures = figures.show_examples(
+        real["cohort"], out["chosen"], out["ihc_ratios"], real["ratio_labels"], real["folds"],
+        out["he"], out["ihc"], params(),
+    )  # fmt: skip
+    assert "no region was classified" in pictures.texts[0].get_text()
+
+
+@pytest.fixture
+def project(found, material, tmp_path):
+    """A user's project of H&E: the same strokes under other names."""
+    labels = np.zeros((160, 160), np.uint8)
+    own = found["strokes"].query("section == 'he'")
+    tile = own[(own["x_px"] == own["x_px"].iloc[0]) & (own["y_px"] == own["y_px"].iloc[0])]
+    first = tile.iloc[0]
+    rgb = material["cohort"][first["slide_id"]].read_he_at(first["x_px"], first["y_px"], 160, MPP)
+    labels[tile["row"], tile["column"]] = tile["label"]
+    names = [Label(name, (9, 9, 9)) for name in ("glass", "normal", "cancer")]
+    path = tmp_path / "mine.ilp"
+    write_project(path, [LabelledTile("a", labels=labels, pixels=rgb)], names)
+    return path
+
+
+def test_a_users_project_brings_its_own_labels(material, project, tmp_path):
+    options = params(he={"project": str(project), "counted": ["cancer"], "others": ["normal"]})
+    strokes = nodes.draw_strokes(
+        material["cohort"], material["tiles"], material["pair_quality"], material["folds"], options
+    )
+    assert set(strokes["section"]) == {"ihc"}
+    task = nodes.train_he_forest(material["cohort"], strokes, options)
+    model = trained(task, tmp_path / "model")
+    assert model.card["label_names"] == ["glass", "normal", "cancer"]
+    assert model.card["labels_from"] == "the labels of mine.ilp"
+    assert model.card["training_data"] == "real"
+    own = regions_of(material["patches"], material["folds"]["slide_id"][3])
+    areas = classified(nodes.classify_he(material["cohort"], own, model, options))
+    table = next(iter(areas.values())).load()
+    assert set(table["class_name"]) == {"glass", "normal", "cancer"}
+
+
+@pytest.mark.parametrize(
+    ("he", "message"),
+    [
+        ({"counted": ["tumour"], "others": []}, "no label named tumour: its labels are glass"),
+        ({"project": "nowhere.ilp", "counted": ["cancer"], "others": []}, "there is no ilastik"),
+    ],
+)
+def test_what_a_project_does_not_have_is_said(material, project, tmp_path, he, message):
+    options = params(he={"project": str(project), **he})
+    with pytest.raises(ConfigurationError, match=message):
+        trained(
+            nodes.train_he_forest(material["cohort"], Strokes.empty(), options),
+            tmp_path / "model",
+        )
+
+
+def test_a_label_means_one_thing():
+    with pytest.raises(ValueError, match="none that others names"):
+        params(he={"counted": ["a"], "others": ["a"]})
+
+
+PLAYED = """
+    import json, sys, h5py, numpy as np
+    told = dict(word[2:].partition("=")[::2] for word in sys.argv[1:])
+    assert "retrain" in told and told["project"].endswith("labels.ilp"), sys.argv
+    file, _, inner = told["raw_data"].rpartition("/")
+    with h5py.File(file) as stream:
+        image, tags = stream[inner][()], stream[inner].attrs["axistags"]
+    dark = (image.mean(axis=2) < 128).astype("f4")
+    with h5py.File(told["output_filename_format"], "w") as stream:
+        stream["exported_data"] = np.stack([1 - dark, 0 * dark, dark], axis=2)
+        stream["exported_data"].attrs["axistags"] = tags
+"""
+
+
+def test_ilastik_itself_classifies_where_it_is_named(found, material, tmp_path):
+    program = tmp_path / "run_ilastik.sh"
+    program.write_text(f"#!{sys.executable}\n{textwrap.dedent(PLAYED)}")
+    program.chmod(0o755)
+    options = params(executable=str(program))
+    pair = material["cohort"].pairs[3]
+    own = regions_of(material["patches"], pair.slide_id).iloc[:4]
+    areas = classified(nodes.classify_he(material["cohort"], own, found["he"], options))
+    table = areas[pair.slide_id].load().set_index(["region_id", "class_name"])["area_um2"]
+    for region in own.itertuples():
+        dark = pair.read_he_at(region.x_px, region.y_px, PATCH, MPP).mean(axis=2) < 128
+        assert table[region.region_id, "tumor nucleus"] == dark.sum() * MPP**2
+        assert table[region.region_id, "other nucleus"] == 0
+
+
+def test_maps_are_fitted_on_training_slides_and_calibrated_on_validation_slides(material):
+    folds = material["folds"]
+    ids = [f"r{index}" for index in range(8)]
+    slides = np.repeat(folds["slide_id"].to_numpy(), 2)
+    shares = pd.DataFrame(
+        {"region_id": ids, "slide_id": slides, "ratio": [0.2, 0.4, 0.6, 0.8, 0.3, 0.7, 0.5, np.nan]}
+    )
+    labels = pd.DataFrame(
+        {
+            "region_id": ids,
+            "tumor_ratio": [0.1, 0.2, 0.3, 0.4, 0.3, 0.5, 0.9, 0.9],
+            "weight": 1.0,
+        }
+    )
+    table, maps = mapped_predictions(shares, labels, folds, "holdout")
+    assert table["region_id"].tolist() == ids[4:]
+    # Half the share on training slides; validation slides are 0.15 above that.
+    assert table["tumor_ratio"].tolist()[:3] == pytest.approx([0.15, 0.35, 0.25])
+    assert table["tumor_ratio_calibrated"].tolist()[:3] == pytest.approx([0.3, 0.5, 0.4])
+    assert table["tumor_ratio"].isna().tolist() == [False, False, False, True]
+    assert set(maps) == {"train", "validation"}
+
+
+def test_the_pipeline_is_the_approachs_namespace():
+    pipeline = create_pipeline()
+    assert "ilastik.predictions" in pipeline.all_outputs()
+    assert all("approach.ilastik" in node.tags for node in pipeline.nodes)
