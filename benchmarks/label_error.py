@@ -23,7 +23,7 @@ from tumor_ratio.metrics.ratios import region_ratios
 from tumor_ratio.models.segmenter import locate_segmenter
 from tumor_ratio.phantom.pair import render_pair
 from tumor_ratio.phantom.params import PhantomParams
-from tumor_ratio.phantom.plan import SlidePlan, plan_phantom
+from tumor_ratio.phantom.plan import PhantomSlide, plan_phantom
 from tumor_ratio.phantom.truth import truth_nuclei
 
 N_SLIDES, SIDE_UM, MPP, SEED = 24, 640, 0.5, 31
@@ -56,7 +56,7 @@ def label_error() -> None:
             )
 
 
-def _plans() -> Iterator[SlidePlan]:
+def _plans() -> Iterator[PhantomSlide]:
     """Slides whose tumors label from hardly at all to almost wholly, every fourth without Ki-67."""
     params = PhantomParams(
         family="final", n_slides=N_SLIDES, width_um=SIDE_UM, height_um=SIDE_UM, seed=SEED
@@ -73,7 +73,7 @@ def _plans() -> Iterator[SlidePlan]:
             yield replace(plan, burden=burden, tumor_labelling=share)
 
 
-def _compared(plan: SlidePlan, folder: Path) -> pd.DataFrame:
+def _compared(plan: PhantomSlide, folder: Path) -> pd.DataFrame:
     """Measured and true ratio of a slide's quarters and of its upper left as a whole."""
     path = render_pair(plan, folder).ihc_path
     slide = open_slide(path, slide_id=plan.slide_id, mpp=MPP)

@@ -24,6 +24,8 @@ APPROACHES = ("resnet18", "levit_128s")
 TABLES = (
     "03_primary/pair_quality.parquet",
     "04_feature/ratio_labels.parquet",
+    "07_model_output/ilastik/predictions.parquet",
+    "07_model_output/ilastik/ihc_ratios.parquet",
     "07_model_output/resnet18/predictions.parquet",
     "07_model_output/levit_128s/predictions.parquet",
 )
@@ -67,6 +69,8 @@ def test_approaches_are_children_with_the_same_metrics(finished: Job) -> None:
     names = {run.data.tags["approach"]: set(run.data.metrics) for run in children}
     assert set(APPROACHES) <= set(names)
     assert names["resnet18"] == names["levit_128s"]
+    scored = {name for name in names["resnet18"] if name.startswith(("region_", "slide_"))}
+    assert scored == names["ilastik"]
     assert "region_mae" in names["resnet18"] & names["training_median"] & names["oracle"]
     assert all(run.info.status == "FINISHED" for run in [*parents, *children])
     assert all(
