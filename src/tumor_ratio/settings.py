@@ -6,6 +6,7 @@ from pathlib import Path
 
 from kedro.config import OmegaConfigLoader
 
+from tumor_ratio.hooks.ilastik_projects import check_ilastik_projects
 from tumor_ratio.hooks.manifests import check_manifests
 from tumor_ratio.hooks.preflight import PreflightHook
 from tumor_ratio.hooks.summary import SummaryHook
@@ -37,6 +38,7 @@ HOOKS = (
     SummaryHook(),
     # Of hooks that want to be first the last one is: it shows the errors of the others shortly.
     PreflightHook(
-        allowed_parameters=("workers", "cluster", "retrain", "approach"), checks=(check_manifests,)
+        allowed_parameters=("workers", "cluster", "retrain", "approach"),
+        checks=(check_manifests, check_ilastik_projects),
     ),
 )

@@ -11,6 +11,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from tests.ilastik.project_files import add_block, drawn_image, write_minimal, write_tile
@@ -412,3 +413,33 @@ def test_open_files_are_closed_again(tmp_path: Path) -> None:
         use_everything(path)
     assert len(os.listdir("/proc/self/fd")) == before
     np.testing.assert_array_equal(read_project(path).lanes[0].read_image(), drawn_image())
+
+
+OME = (
+    '<?xml version="1.0" encoding="UTF-8"?>'
+    '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="urn:uuid:{uuid}">'
+    '<Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYCZT" Type="uint8" SizeX="30" '
+    'SizeY="24" SizeC="3" SizeZ="1" SizeT="1"><Channel ID="Channel:0:0" SamplesPerPixel="3"/>'
+    '<TiffData IFD="0" PlaneCount="1"><UUID FileName="{file}">urn:uuid:b</UUID></TiffData>'
+    "</Pixels></Image></OME>"
+)
+
+
+def test_an_ome_tiff_whose_planes_lie_in_another_file(tmp_path: Path) -> None:
+    (tmp_path / "outside").mkdir()
+    secret = tmp_path / "outside" / "secret.ome.tif"
+    for path, pixels, uuid, file in (
+        (secret, SECRET, "b", "secret.ome.tif"),
+        (tmp_path / "tile.ome.tif", drawn_image(), "a", "../outside/secret.ome.tif"),
+        (tmp_path / "far.ome.tif", drawn_image(), "a", str(secret)),
+    ):
+        tifffile.imwrite(
+            path, pixels, photometric="rgb", metadata=None,
+            description=OME.format(uuid=uuid, file=file),
+        )  # fmt: skip
+    (tmp_path / "project").mkdir()
+    for name in ("tile.ome.tif", "far.ome.tif"):
+        (tmp_path / "project" / name).write_bytes((tmp_path / name).read_bytes())
+        path = write_minimal(tmp_path / "project" / "p.ilp", file_path=name)
+        image = read_project(path).lanes[0].read_image()
+        assert np.array_equal(image, drawn_image())

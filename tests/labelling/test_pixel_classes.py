@@ -6,9 +6,12 @@ from PIL import Image
 
 from tumor_ratio.cohort.pair import SlidePair
 from tumor_ratio.errors import SlideError
+from tumor_ratio.imaging.feature_selection import FeatureSelection
+from tumor_ratio.imaging.pixel_features import FeaturePlan
 from tumor_ratio.imaging.regions import Region, regions_table
 from tumor_ratio.imaging.slide import open_slide
-from tumor_ratio.labelling.pixel_classes import region_class_areas
+from tumor_ratio.labelling.pixel_classes import region_class_areas, region_classes
+from tumor_ratio.models.forest_growth import grow_classifier
 
 COLOURS = np.array([[250, 250, 250], [60, 60, 200], [120, 70, 20]], np.uint8)
 NAMES = ("background", "blue", "brown")
@@ -57,6 +60,38 @@ def test_blocks_change_nothing(pair, block_px, halo_px):
     regions = [region(0, 0, SIDE), region(33, 77, 64)]
     whole = areas(pair, regions, block_px=1024, halo_px=1)
     assert areas(pair, regions, block_px=block_px, halo_px=halo_px).equals(whole)
+
+
+@pytest.fixture(scope="module")
+def forest(pair):
+    """Grown of a few strokes; its features see tens of pixels around."""
+    rgb = pair.read_he_at(0, 0, 96, MPP)
+    labels = np.zeros((96, 96), np.uint8)
+    labels[10:14, 5:60], labels[40:44, 20:80] = 1, 2
+    labels[70:73, 10:70] = 3
+    return grow_classifier([(rgb, labels)], NAMES, FeatureSelection.default(), seed=0, n_trees=10)
+
+
+def test_a_forest_in_blocks_sees_what_it_sees_in_the_whole_slide(pair, forest):
+    halo_px = FeaturePlan.of(forest.selection, 3).halo_px
+    regions = regions_table([region(60, 60, 180)])
+
+    def found(block_px, halo):
+        return region_class_areas(
+            pair, regions, "he", forest, NAMES, mpp=MPP, halo_px=halo, block_px=block_px
+        )["area_um2"].to_numpy()
+
+    assert (found(3 * halo_px, halo_px) == found(1024, halo_px)).all()
+    assert (found(40, 5) != found(1024, halo_px)).any()  # too narrow a halo shows
+
+
+def test_a_regions_picture_is_what_its_areas_say(pair, forest):
+    own = region(33, 47, 128, mpp=MPP / 2)
+    rgb, shares = region_classes(pair, own, "he", forest, mpp=MPP, halo_px=38)
+    table = region_class_areas(pair, regions_table([own]), "he", forest, NAMES, mpp=MPP, halo_px=38)
+    counted = np.bincount(shares.argmax(axis=2).ravel(), minlength=3) * MPP**2
+    assert rgb.shape == (64, 64, 3)
+    assert table["area_um2"].tolist() == counted.tolist()
 
 
 def test_a_grids_sums_are_the_whole_slides(pair):

@@ -60,7 +60,7 @@ def agreement():
         {"he": [1.0, 3, 1, 1], "ihc": [1.0, 1, 2, 1], "nuclei": [1.0, 1, 1, 1]}, index=regions
     )
     places = pd.DataFrame({"tile_id": ["t", "t", "u", "u"]}, index=regions)
-    table = section_agreement(ratios, areas, places, against=("ihc", "nuclei"), median=0.2)
+    table = section_agreement(ratios, areas, places, {"ihc": 0.2, "nuclei": 0.3})
     return SectionAgreement.validate(table).set_index(["unit", "estimate", "against"])
 
 
@@ -82,15 +82,21 @@ def test_patches_are_compared_one_by_one(agreement):
 
 def test_tiles_are_weighted_by_nuclear_area(agreement):
     row = agreement.loc[("tile", "he", "ihc")]
-    # t: H&E (0.1 + 3 * 0.3) / 4, Ki-67 0.23; u: H&E 0.5 of one region, Ki-67 (2 * 0.2 + 0.7) / 3
-    errors = np.array([0.25 - 0.23, 0.5 - 1.1 / 3])
-    assert row["n_regions"] == 2
+    # t: H&E (0.1 + 3 * 0.3) / 4, Ki-67 0.23; u: only region d has both, 0.5 and 0.7.
+    errors = np.array([0.25 - 0.23, 0.5 - 0.7])
+    assert (row["n_regions"], row["n_undefined"]) == (2, 1)
     assert row["mae"] == pytest.approx(np.abs(errors).mean())
+
+
+def test_the_constant_is_of_the_reference_itself(agreement):
+    own = agreement["mae_of_median"]
+    assert own["patch", "he", "nuclei"] == pytest.approx((0.1 + 0.0) / 2)
+    assert own["tile", "he", "ihc"] == pytest.approx((0.03 + 0.5) / 2)
 
 
 def test_nothing_compared_is_undefined():
     empty = pd.DataFrame({"he": [], "ihc": []}, dtype=float)
     places = pd.DataFrame({"tile_id": []}, dtype=object)
-    table = section_agreement(empty, empty, places, against=("ihc",), median=math.nan)
+    table = section_agreement(empty, empty, places, {"ihc": math.nan})
     assert table["n_regions"].tolist() == [0, 0]
     assert table["mae"].isna().all()

@@ -10,10 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
+from safetensors import safe_open
 
 from tumor_ratio.cohort.pair import Cohort, SlidePair
+from tumor_ratio.datasets.fingerprint import fingerprint
 from tumor_ratio.datasets.trained_model import ModelRef
 from tumor_ratio.errors import ConfigurationError
+from tumor_ratio.hooks.ilastik_projects import check_ilastik_projects
 from tumor_ratio.ilastik.project import Label
 from tumor_ratio.ilastik.project_reading import read_project
 from tumor_ratio.ilastik.project_writing import LabelledTile, write_project
@@ -28,9 +31,12 @@ from tumor_ratio.phantom.truth import truth_nuclei
 from tumor_ratio.pipelines.baseline_ilastik import create_pipeline, figures, nodes
 from tumor_ratio.pipelines.baseline_ilastik.estimation import mapped_predictions
 from tumor_ratio.pipelines.baseline_ilastik.params import IlastikParams
+from tumor_ratio.reporting.stamps import CIRCULAR, SYNTHETIC_TRAINING
 from tumor_ratio.schemas import Predictions, RatioLabels, Strokes
 
 MPP, SIDE_UM, PATCH = 1.0, 320, 64
+FINER = 2
+"""Patches are cut at half the pixel size at which they are classified."""
 BURDENS = (0.8, 0.5, 0.3, 0.6)
 SPLITS = ("train", "train", "validation", "test")
 PARAMS = {
@@ -63,7 +69,7 @@ def material(tmp_path_factory):
         )  # fmt: skip
         tile = Region(plan.slide_id, "", "tile", 0, 0, SIDE_UM, MPP)
         own = [
-            Region(plan.slide_id, tile.region_id, "patch", x, y, PATCH, MPP)
+            Region(plan.slide_id, tile.region_id, "patch", x, y, FINER * PATCH, MPP / FINER)
             for y in range(0, SIDE_UM - PATCH + 1, PATCH)
             for x in range(0, SIDE_UM - PATCH + 1, PATCH)
         ]
@@ -120,19 +126,20 @@ def run(material, options: IlastikParams, folder: Path) -> dict:
     )
     chosen = nodes.choose_regions(m["patches"], m["pair_quality"], m["folds"], options)
     he_classes = classified(nodes.classify_he(m["cohort"], chosen, he, options))
-    ihc_classes = classified(nodes.classify_ihc(m["cohort"], chosen, m["folds"], ihc, options))
+    ihc_classes = classified(nodes.classify_ihc(m["cohort"], chosen, ihc, options))
     ihc_ratios = nodes.measure_ihc(ihc_classes, ihc, options)
-    predictions, shares, maps = nodes.estimate_he(
+    predictions, shares, maps, account = nodes.estimate_he(
         he_classes, chosen, m["ratio_labels"], m["folds"], he, options
     )
     agreement = nodes.compare_sections(
         chosen, m["pair_quality"], shares, ihc_ratios, predictions, m["ratio_labels"], m["folds"],
-        options,
+        he, options,
     )  # fmt: skip
     return {
         "strokes": strokes, "he": he, "ihc": ihc, "chosen": chosen, "he_classes": he_classes,
         "ihc_classes": ihc_classes, "ihc_ratios": ihc_ratios, "predictions": predictions,
         "shares": shares, "maps": maps, "agreement": agreement,
+        "account": account,
     }  # fmt: skip
 
 
@@ -180,7 +187,7 @@ def test_areas_of_the_classes_fill_every_region(found):
         sums = part.load().groupby("region_id")["area_um2"].sum()
         assert np.allclose(sums, PATCH**2 * MPP**2)
     assert len(found["he_classes"]) == 4
-    assert len(found["ihc_classes"]) == 2
+    assert len(found["ihc_classes"]) == 4
 
 
 def test_ki67_by_classes_agrees_with_the_truth(found, material):
@@ -199,7 +206,7 @@ def test_predictions_are_of_validation_and_test_slides(found, material):
     slides = table["region_id"].str.split("_x").str[0].unique()
     assert set(slides) == set(material["folds"]["slide_id"][2:])
     assert (table["approach"] == "ilastik").all()
-    assert set(found["maps"]) == {"train", "validation"}
+    assert {"train", "validation"} < set(found["maps"])
     defined = table.dropna(subset=["tumor_ratio"])
     assert defined["tumor_ratio"].between(0, 1).all()
     assert len(defined) > 20
@@ -207,26 +214,77 @@ def test_predictions_are_of_validation_and_test_slides(found, material):
 
 def test_the_studys_table_is_of_test_slides(found, material):
     table = found["agreement"]
-    patches = table[table["unit"] == "patch"]
-    n_test = len(regions_of(material["patches"], material["folds"]["slide_id"][3]))
-    assert (patches["n_regions"] + patches["n_undefined"] <= n_test).all()
     assert table["estimate"].unique().tolist() == [nodes.SHARE, nodes.MAPPED, nodes.IHC]
+    test = regions_of(material["patches"], material["folds"]["slide_id"][3])["region_id"]
+    for reference, ratios in (
+        (nodes.IHC, found["ihc_ratios"]),
+        (nodes.NUCLEI, material["ratio_labels"]),
+    ):
+        known = ratios.set_index("region_id")["tumor_ratio"].reindex(test).dropna()
+        own = table[(table["unit"] == "patch") & (table["against"] == reference)]
+        assert (own["n_regions"] + own["n_undefined"] == len(known)).all()
+        median = own["mae_of_median"].iloc[-1]
+        training = regions_of(material["patches"], material["folds"]["slide_id"][0])["region_id"]
+        assert 0 < median < 1
+        assert len(training) > 0
 
 
-def test_pictures_are_drawn(found, material):
-    gallery = figures.show_examples(
-        material["cohort"], found["chosen"], found["ihc_ratios"], material["ratio_labels"],
-        material["folds"], found["he"], found["ihc"], params(),
+def test_the_table_counts_what_the_slides_say(found, material):
+    """H&E by hand: the mean error of the mapped share on the test slide."""
+    test = regions_of(material["patches"], material["folds"]["slide_id"][3])["region_id"]
+    mapped = found["predictions"].set_index("region_id")["tumor_ratio"].reindex(test)
+    truth = material["ratio_labels"].set_index("region_id")["tumor_ratio"].reindex(test)
+    row = found["agreement"].set_index(["unit", "estimate", "against"]).loc["patch"]
+    expected = (mapped - truth).abs().mean()
+    assert row.loc[(nodes.MAPPED, nodes.NUCLEI), "mae"] == pytest.approx(expected)
+
+
+def test_pictures_show_what_the_tables_say(found, material, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(figures, "draw_gallery", lambda examples, stamps: drawn.extend(examples))
+    figures.show_examples(
+        material["cohort"], found["chosen"], material["ratio_labels"], material["folds"],
+        found["he"], found["ihc"], params(min_nuclei_um2=0),
     )  # fmt: skip
-    assert isinstance(gallery, Figure)
-    assert len(gallery.axes) == 18
-    importance = figures.show_importance(found["he"], found["ihc"])
-    assert [axes.get_title(loc="left") for axes in importance.axes] == ["H&E", "Ki-67"]
-    drawn = figures.show_distributions(
-        found["chosen"], found["shares"], found["ihc_ratios"], found["predictions"],
-        material["ratio_labels"], material["folds"], found["he"], params(),
-    )  # fmt: skip
-    assert len(drawn.axes) == 4
+    assert [example.title for example in drawn] == [material["folds"]["slide_id"][3]] * 3
+    tables = {"he": (found["shares"], "ratio"), "ihc": (found["ihc_ratios"], "tumor_ratio")}
+    for section, (table, column) in tables.items():
+        known = table[column].dropna().to_numpy()
+        for example in drawn:
+            tile = getattr(example, section)
+            assert tile.rgb.shape == (PATCH, PATCH, 3)
+            assert np.abs(known - tile.ratio).min() < 1e-6
+            assert (tile.counted >= 0.33)[tile.classes == 2].all()
+
+
+def texts(figure: Figure) -> str:
+    parts = [text.get_text() for text in figure.texts]
+    return " ".join(" ".join([*parts, figure.get_supxlabel()]).split())
+
+
+def test_every_output_says_that_it_is_synthetic(found, material):
+    pictures = [
+        figures.show_examples(
+            material["cohort"], found["chosen"], material["ratio_labels"], material["folds"],
+            found["he"], found["ihc"], params(),
+        ),
+        figures.show_importance(found["he"], found["ihc"]),
+        figures.show_distributions(
+            found["chosen"], found["shares"], found["ihc_ratios"], found["predictions"],
+            material["ratio_labels"], material["folds"], found["he"], found["ihc"], params(),
+        ),
+    ]  # fmt: skip
+    assert [len(picture.axes) for picture in pictures] == [18, 2, 4]
+    for picture in pictures:
+        assert SYNTHETIC_TRAINING in texts(picture)
+    for model in (found["he"], found["ihc"]):
+        assert SYNTHETIC_TRAINING in model.card["stamps"]
+        with safe_open(model.folder / "forest.safetensors", framework="numpy") as file:
+            assert SYNTHETIC_TRAINING in file.metadata()["stamps"]
+        project = read_project(model.folder / "labels.ilp")
+        assert all(lane.nickname.startswith("synthetic ") for lane in project.lanes)
+    assert SYNTHETIC_TRAINING in found["maps"]["stamps"]
+    assert {SYNTHETIC_TRAINING, CIRCULAR} < set(found["agreement"].attrs["stamp"])
 
 
 def test_without_labels_nothing_is_estimated_and_the_reason_is_kept(material, tmp_path):
@@ -241,16 +299,17 @@ def test_without_labels_nothing_is_estimated_and_the_reason_is_kept(material, tm
         ),
     }  # fmt: skip
     out = run(real, params(), tmp_path)
-    assert "no ilastik project is named (ilastik.he.project)" in out["he"].card["missing"]
+    assert "no ilastik project is named; set ilastik.he.project" in out["he"].card["missing"]
     assert out["strokes"].empty
     assert out["predictions"].empty
-    assert out["maps"] == {}
+    assert set(out["maps"]) == {"stamps"}
+    assert "no ilastik project is named" in out["account"]["reason"]
     assert (out["agreement"]["n_regions"] == 0).all() or out["agreement"].empty
     pictures = figures.show_examples(
-        real["cohort"], out["chosen"], out["ihc_ratios"], real["ratio_labels"], real["folds"],
-        out["he"], out["ihc"], params(),
+        real["cohort"], out["chosen"], real["ratio_labels"], real["folds"], out["he"], out["ihc"],
+        params(),
     )  # fmt: skip
-    assert "no region was classified" in pictures.texts[0].get_text()
+    assert all(tile is None for tile in pictures.axes) or len(pictures.axes) == 18
 
 
 @pytest.fixture
@@ -278,7 +337,7 @@ def test_a_users_project_brings_its_own_labels(material, project, tmp_path):
     model = trained(task, tmp_path / "model")
     assert model.card["label_names"] == ["glass", "normal", "cancer"]
     assert model.card["labels_from"] == "the labels of mine.ilp"
-    assert model.card["training_data"] == "real"
+    assert model.card["training_data"] == "phantom"  # as the ratios that its shares are mapped to
     own = regions_of(material["patches"], material["folds"]["slide_id"][3])
     areas = classified(nodes.classify_he(material["cohort"], own, model, options))
     table = next(iter(areas.values())).load()
@@ -288,12 +347,19 @@ def test_a_users_project_brings_its_own_labels(material, project, tmp_path):
 @pytest.mark.parametrize(
     ("he", "message"),
     [
-        ({"counted": ["tumour"], "others": []}, "no label named tumour: its labels are glass"),
-        ({"project": "nowhere.ilp", "counted": ["cancer"], "others": []}, "there is no ilastik"),
+        (
+            {"counted": ["tumour"], "others": ["normal"]},
+            "no label named tumour: its labels are glass",
+        ),
+        (
+            {"project": "nowhere.ilp", "counted": ["cancer"], "others": ["normal"]},
+            "there is no ilastik",
+        ),
     ],
 )
 def test_what_a_project_does_not_have_is_said(material, project, tmp_path, he, message):
-    options = params(he={"project": str(project), **he})
+    named = {"project": str(project), "counted": ["cancer"], "others": ["normal"]}
+    options = params(he={**named, **he})
     with pytest.raises(ConfigurationError, match=message):
         trained(
             nodes.train_he_forest(material["cohort"], Strokes.empty(), options),
@@ -302,14 +368,38 @@ def test_what_a_project_does_not_have_is_said(material, project, tmp_path, he, m
 
 
 def test_a_label_means_one_thing():
-    with pytest.raises(ValueError, match="none that others names"):
+    with pytest.raises(ValueError, match="none in both"):
         params(he={"counted": ["a"], "others": ["a"]})
+    with pytest.raises(ValueError, match="at least one label each"):
+        params(he={"counted": ["a"], "others": []})
+
+
+def test_strokes_stay_synthetic_in_whatever_project_they_get_into(found, material, tmp_path):
+    """Whose name is given as a project of one's own, on a cohort without phantoms."""
+    options = params(
+        he={
+            "project": str(found["he"].folder / "labels.ilp"),
+            "counted": ["tumor nucleus"],
+            "others": ["other nucleus"],
+        }
+    )
+    real = Cohort(
+        tuple(
+            dataclasses.replace(pair, truth_dir=None, data_kind="real")
+            for pair in material["cohort"]
+        ),
+        "manifest",
+    )
+    model = trained(nodes.train_he_forest(real, Strokes.empty(), options), tmp_path / "model")
+    assert model.card["training_data"] == "phantom"
+    assert model.card["labels_from"] == "the labels of labels.ilp"
+    assert model.card["background"] == ["background"]
 
 
 PLAYED = """
     import json, sys, h5py, numpy as np
     told = dict(word[2:].partition("=")[::2] for word in sys.argv[1:])
-    assert "retrain" in told and told["project"].endswith("labels.ilp"), sys.argv
+    assert "readonly" in told and "retrain" not in told, sys.argv  # ilastik refuses both together
     file, _, inner = told["raw_data"].rpartition("/")
     with h5py.File(file) as stream:
         image, tags = stream[inner][()], stream[inner].attrs["axistags"]
@@ -320,19 +410,117 @@ PLAYED = """
 """
 
 
-def test_ilastik_itself_classifies_where_it_is_named(found, material, tmp_path):
-    program = tmp_path / "run_ilastik.sh"
-    program.write_text(f"#!{sys.executable}\n{textwrap.dedent(PLAYED)}")
-    program.chmod(0o755)
-    options = params(executable=str(program))
+@pytest.fixture
+def program(tmp_path):
+    path = tmp_path / "run_ilastik.sh"
+    path.write_text(f"#!{sys.executable}\n{textwrap.dedent(PLAYED)}")
+    path.chmod(0o755)
+    return path
+
+
+def dark_areas(material, tasks, name):
+    """Areas of a class beside those of the dark pixels, region by region."""
     pair = material["cohort"].pairs[3]
+    table = tasks[pair.slide_id]().set_index(["region_id", "class_name"])["area_um2"]
     own = regions_of(material["patches"], pair.slide_id).iloc[:4]
-    areas = classified(nodes.classify_he(material["cohort"], own, found["he"], options))
-    table = areas[pair.slide_id].load().set_index(["region_id", "class_name"])["area_um2"]
-    for region in own.itertuples():
-        dark = pair.read_he_at(region.x_px, region.y_px, PATCH, MPP).mean(axis=2) < 128
-        assert table[region.region_id, "tumor nucleus"] == dark.sum() * MPP**2
-        assert table[region.region_id, "other nucleus"] == 0
+    dark = [
+        (pair.read_he_at(row.x_px, row.y_px, PATCH, MPP).mean(axis=2) < 128).sum() * MPP**2
+        for row in own.itertuples()
+    ]
+    return [table[region, name] for region in own["region_id"]], dark
+
+
+def test_ilastik_itself_classifies_where_it_is_named(found, material, program):
+    options = params(executable=str(program))
+    own = regions_of(material["patches"], material["cohort"].pairs[3].slide_id).iloc[:4]
+    tasks = nodes.classify_he(material["cohort"], own, found["he"], options)
+    counted, dark = dark_areas(material, tasks, "tumor nucleus")
+    assert counted == dark
+
+
+def test_ilastik_itself_classifies_with_a_users_project(material, project, program, tmp_path):
+    he = {"project": str(project), "counted": ["cancer"], "others": ["normal"]}
+    options = params(executable=str(program), he=he)
+    model = trained(
+        nodes.train_he_forest(material["cohort"], Strokes.empty(), options), tmp_path / "model"
+    )
+    assert model.card["architecture"] == "ilastik itself"
+    assert not (model.folder / "forest.safetensors").exists()
+    own = regions_of(material["patches"], material["cohort"].pairs[3].slide_id).iloc[:4]
+    tasks = nodes.classify_he(material["cohort"], own, model, options)
+    counted, dark = dark_areas(material, tasks, "cancer")
+    assert counted == dark
+    again = params(executable=str(program), he={**he, "retrain": True})
+    with pytest.raises(ConfigurationError, match="train it in ilastik, or leave"):
+        trained(nodes.train_he_forest(material["cohort"], Strokes.empty(), again), tmp_path / "n")
+
+
+def test_results_depend_on_the_program_and_not_on_its_limits(found, material, program):
+    own = regions_of(material["patches"], material["cohort"].pairs[3].slide_id).iloc[:4]
+
+    def key(**options):
+        tasks = nodes.classify_he(material["cohort"], own, found["he"], params(**options))
+        return fingerprint(next(iter(tasks.values())), Path("/"))
+
+    built_in, first = key(), key(executable=str(program))
+    assert built_in == key(timeout_s=5) != first
+    assert first == key(executable=str(program), timeout_s=5, ram_mb=100)
+    program.write_text(program.read_text() + "# another version\n")
+    assert first != key(executable=str(program))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"executable": "/nowhere/ilastik"}, "no program that can be run"),
+        ({"he": {"project": "no.ilp", "counted": ["a"], "others": ["b"]}}, "no ilastik project"),
+    ],
+)
+def test_what_is_missing_is_told_before_anything_runs(changes, message):
+    with pytest.raises(ConfigurationError, match=message):
+        check_ilastik_projects({"params:ilastik": params(**changes)}, Path())
+    check_ilastik_projects({"params:ilastik": params(), "params:other": 3}, Path())
+
+
+def test_a_project_of_grey_images_or_unclear_labels_is_refused(material, tmp_path):
+    labels = np.zeros((64, 64), np.uint8)
+    labels[:8], labels[20:28] = 1, 2
+    for names, channels, message in (
+        (("a", "b"), 1, "takes images of 1 channel"),
+        (("a", "b", "b"), 3, "labels of equal names"),
+    ):
+        pixels = np.random.default_rng(0).integers(0, 255, (64, 64, channels), dtype=np.uint8)
+        path = tmp_path / f"{channels}.ilp"
+        write_project(
+            path,
+            [LabelledTile("t", labels=labels, pixels=pixels)],
+            [Label(name, (9, 9, 9)) for name in names],
+        )
+        options = params(he={"project": str(path), "counted": ["a"], "others": ["b"]})
+        with pytest.raises(ConfigurationError, match=message):
+            trained(
+                nodes.train_he_forest(material["cohort"], Strokes.empty(), options),
+                tmp_path / "model",
+            )
+
+
+def test_misspelt_methods_and_protocols_are_told(material):
+    m, missing = material, ModelRef(Path(), {"missing": "no labels", "training_data": "real"})
+    with pytest.raises(ConfigurationError, match=r"set ilastik\.protocol to one of: holdout"):
+        nodes.draw_strokes(
+            m["cohort"], m["tiles"], m["pair_quality"], m["folds"], params(protocol="x")
+        )
+    with pytest.raises(ConfigurationError, match=r"set ilastik\.label_method to one of: nucleus"):
+        nodes.estimate_he(
+            {}, m["patches"], m["ratio_labels"], m["folds"], missing, params(label_method="nuclei")
+        )
+
+
+def test_strokes_need_only_the_section_they_are_drawn_on(material):
+    m = material
+    only = Cohort(tuple(dataclasses.replace(pair, he=None) for pair in m["cohort"]), "phantom")
+    drawn = nodes.draw_strokes(only, m["tiles"], m["pair_quality"], m["folds"], params())
+    assert set(drawn["section"]) == {"ihc"}
 
 
 def test_maps_are_fitted_on_training_slides_and_calibrated_on_validation_slides(material):
@@ -354,8 +542,10 @@ def test_maps_are_fitted_on_training_slides_and_calibrated_on_validation_slides(
     # Half the share on training slides; validation slides are 0.15 above that.
     assert table["tumor_ratio"].tolist()[:3] == pytest.approx([0.15, 0.35, 0.25])
     assert table["tumor_ratio_calibrated"].tolist()[:3] == pytest.approx([0.3, 0.5, 0.4])
-    assert table["tumor_ratio"].isna().tolist() == [False, False, False, True]
-    assert set(maps) == {"train", "validation"}
+    # No share: the median of the training slides' labels.
+    assert table["tumor_ratio"].iloc[3] == pytest.approx(0.25)
+    assert maps["answered_with_the_median"] == 1
+    assert maps["training_median"] == pytest.approx(0.25)
 
 
 def test_the_pipeline_is_the_approachs_namespace():

@@ -70,6 +70,7 @@ class TrainedModelDataset(AbstractDataset[TrainTask, ModelRef]):
     pipeline : the pipeline that trains, for the message when there is no model.
     publish : glob patterns of files in the model's folder that MLflow gets a copy of; the folder
         stays the original.
+    published_as : where in the run's artifacts; models of one approach need places of their own.
     metadata : for kedro-viz and other tools.
 
     Notes
@@ -84,12 +85,14 @@ class TrainedModelDataset(AbstractDataset[TrainTask, ModelRef]):
         retrain: bool = False,
         pipeline: str = "regression",
         publish: tuple[str, ...] | list[str] = ("*.json", "*.safetensors"),
+        published_as: str = "model",
         metadata: dict[str, Any] | None = None,
     ) -> None:
         self._path = Path(path)
         self._retrain = retrain
         self._pipeline = pipeline
         self._publish = tuple(publish)
+        self._published_as = published_as
         self.metadata = metadata
 
     def save(self, data: TrainTask) -> None:
@@ -145,7 +148,7 @@ class TrainedModelDataset(AbstractDataset[TrainTask, ModelRef]):
             stamp = " ".join(stamps_for(card["training_data"]))
             tracking.set_tags({"training_data": card["training_data"], "stamp": stamp})
         for path in sorted({file for glob in self._publish for file in folder.glob(glob)}):
-            tracking.log_artifact(path, "model")
+            tracking.log_artifact(path, self._published_as)
 
     def _exists(self) -> bool:
         return self._latest() is not None

@@ -15,6 +15,7 @@ import numpy as np
 from tumor_ratio.ilastik.axes import as_yxc, checked_axes, guessed_axes
 from tumor_ratio.ilastik.errors import Where
 from tumor_ratio.ilastik.hdf5_checks import dataset_of, item_of, open_hdf5
+from tumor_ratio.ilastik.hdf5_probe import check_survives
 from tumor_ratio.ilastik.image_files import place_in, read_image_dataset, read_stored
 from tumor_ratio.ilastik.image_paths import HDF5_SUFFIXES, ImagePlace
 
@@ -24,7 +25,7 @@ SUM_TOLERANCE = 0.02
 EXPORT_AGAIN = "export 'Probabilities' again, as float32 or over the whole range of uint8 or uint16"
 
 
-def read_probabilities(path: Path, *, axes: str = "") -> np.ndarray:
+def read_probabilities(path: Path, *, axes: str = "", probed: bool = True) -> np.ndarray:
     """Probabilities of each label, as ilastik's source `Probabilities` exports them.
 
     Parameters
@@ -32,6 +33,8 @@ def read_probabilities(path: Path, *, axes: str = "") -> np.ndarray:
     path : .h5, .tif, .png or .npy.
     axes : order of its axes, such as `cyx`; empty to go by the file. Where the file does not tell,
         the shorter of the first and last of three axes is taken for the labels.
+    probed : read HDF5 in a process of its own first, since it can hang on a damaged file; not
+        needed for what was written here.
 
     Returns
     -------
@@ -43,7 +46,7 @@ def read_probabilities(path: Path, *, axes: str = "") -> np.ndarray:
     IlastikError
         If the file cannot be read, is no flat image, or holds no probabilities.
     """
-    array, where = _read_export(Path(path), axes)
+    array, where = _read_export(Path(path), axes, probed)
     if array.dtype.kind == "f":
         shares = array.astype(np.float32)
     elif array.dtype.kind == "u":
@@ -80,7 +83,7 @@ def read_segmentation(path: Path, *, axes: str = "") -> np.ndarray:
     IlastikError
         If the file cannot be read, is no flat image, or holds no labels.
     """
-    array, where = _read_export(Path(path), axes)
+    array, where = _read_export(Path(path), axes, True)
     remedy = "export 'Simple Segmentation' again"
     if array.shape[2] != 1:
         raise where.error(f"{array.shape[2]} channels, where a segmentation has one", remedy)
@@ -89,10 +92,12 @@ def read_segmentation(path: Path, *, axes: str = "") -> np.ndarray:
     return array[..., 0].astype(np.uint8)
 
 
-def _read_export(path: Path, axes: str) -> tuple[np.ndarray, Where]:
+def _read_export(path: Path, axes: str, probed: bool) -> tuple[np.ndarray, Where]:
     if not path.is_file():
         raise Where(path).error("no such file", "check the path")
     if path.suffix.lower() in HDF5_SUFFIXES:
+        if probed:
+            check_survives(path)
         with open_hdf5(path) as file:
             array, own_axes = read_image_dataset(_exported(file, path))
         where = Where(path)

@@ -39,12 +39,12 @@ class HeadlessIlastik:
     Parameters
     ----------
     executable : `ilastik` or `run_ilastik.sh`; a name is looked for on the PATH.
-    project : a trained project of pixel classification.
+    project : a project of pixel classification; where it stores no classifier, ilastik trains one
+        on its labels each time.
     label_names : its labels, in the order of the probabilities.
     timeout_s : an image must be done in so many seconds; starting ilastik takes about ten.
     threads, ram_mb : what ilastik may use; 0 for all there is.
     log : a file that ilastik's output is added to; None to keep it no longer than needed.
-    retrain : have ilastik train on the project's labels first, for a project without a classifier.
     """
 
     executable: Path
@@ -54,7 +54,6 @@ class HeadlessIlastik:
     threads: int = 0
     ram_mb: int = 0
     log: Path | None = None
-    retrain: bool = False
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """Probabilities of each label in each pixel.
@@ -103,7 +102,6 @@ class HeadlessIlastik:
             f"--output_axis_order={AXES}",
             f"--input_axes={AXES}",
             f"--raw_data={folder / 'tile.h5' / 'data'}",
-            *(["--retrain"] if self.retrain else []),
         ]
 
     def _program(self, where: Where) -> str:
@@ -172,7 +170,7 @@ class HeadlessIlastik:
         if not path.is_file():
             raise where.error(f"left no probabilities{words}", TRAINED)
         try:
-            shares = read_probabilities(path)
+            shares = read_probabilities(path, probed=False)
         except IlastikError as error:  # its file is gone before the message is read
             raise where.error(
                 f"left probabilities that are of no use ({error.message}){words}", TRAINED

@@ -157,7 +157,8 @@ def _read_pillow(path: Path, where: Where) -> np.ndarray:
 
 
 def _read_tiff(path: Path, where: Where) -> tuple[np.ndarray, str]:
-    with tifffile.TiffFile(path) as file:
+    # An OME-TIFF may name other files as its planes, anywhere: only the file itself is read.
+    with tifffile.TiffFile(path, _multifile=False) as file:
         if not file.series:
             raise where.error("a TIFF without an image", CONVERT)
         series = file.series[0]

@@ -44,7 +44,7 @@ def judge_tiff(path: Path) -> TiffFacts:
         If it is no TIFF, empty, larger than any slide, cut short, or not of 8 bits a colour.
     """
     try:
-        with tifffile.TiffFile(path) as file:
+        with tifffile.TiffFile(path, _multifile=False) as file:
             pages = _all_pages(file)
             for page in pages:
                 check_size(page.imagewidth, page.imagelength)
@@ -84,7 +84,7 @@ def check_bits(page: Any) -> None:
 
 def unreachable_bytes(path: Path) -> int:
     """How many bytes the TIFF's directories point to beyond the end of the file: 0 if whole."""
-    with tifffile.TiffFile(path) as file:
+    with tifffile.TiffFile(path, _multifile=False) as file:
         return _unreachable_bytes(_all_pages(file), path)
 
 

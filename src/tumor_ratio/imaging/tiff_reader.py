@@ -65,7 +65,8 @@ class TiffReader:
     name = "tifffile"
 
     def __init__(self, path: Path) -> None:
-        self._file = tifffile.TiffFile(path)
+        # Not the other files that an OME-TIFF names as its planes, which may lie anywhere.
+        self._file = tifffile.TiffFile(path, _multifile=False)
         self._lock = threading.Lock()
         self._decoded: OrderedDict[tuple[int, int], npt.NDArray[np.uint8]] = OrderedDict()
         if not self._file.series:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from tumor_ratio.cohort.pair import SlidePair
 from tumor_ratio.imaging.readers import RgbImage
+from tumor_ratio.imaging.regions import Region
 from tumor_ratio.labelling.declaration_checks import Section
 from tumor_ratio.models.segmentation_blocks import blocks_over
 
@@ -55,9 +56,7 @@ def region_class_areas(
     scale = mpp / pair.frame.mpp
     corner = regions[["x_px", "y_px"]].to_numpy(dtype=np.float64) / scale
     side = (regions["size_px"] * regions["mpp"]).to_numpy(dtype=np.float64) / mpp
-    # Edges as whole pixels of the slide's lattice: regions that touch share none.
-    low = np.rint(corner).astype(np.int64)
-    high = np.rint(corner + side[:, None]).astype(np.int64)
+    low, high = _edges(corner, side)
     read = pair.read_he_at if section == "he" else pair.read_ihc_at
     counts = np.zeros((len(regions), len(class_names)), dtype=np.int64)
     boxes = np.concatenate([low, high], axis=1).astype(np.float64)
@@ -75,6 +74,51 @@ def region_class_areas(
             "area_um2": counts.ravel() * mpp**2,
         }
     )
+
+
+def region_classes(
+    pair: SlidePair,
+    region: Region,
+    section: Section,
+    classify: Classify,
+    *,
+    mpp: float,
+    halo_px: int,
+) -> tuple[RgbImage, NDArray[np.float32]]:
+    """One region as it is classified: its pixels, and their probabilities.
+
+    Parameters
+    ----------
+    pair, section, classify, mpp, halo_px : as in `region_class_areas`.
+    region : of the pair.
+
+    Returns
+    -------
+    rgb : (h, w, 3) uint8 at `mpp`.
+    shares : (h, w, K) float32.
+    """
+    scale = mpp / pair.frame.mpp
+    low, high = _edges(
+        np.array([[region.x_px, region.y_px]]) / scale, np.array([region.side_um / mpp])
+    )
+    (left, top), (width, height) = low[0], high[0] - low[0]
+    read = pair.read_he_at if section == "he" else pair.read_ihc_at
+    around = read(
+        (left - halo_px) * scale,
+        (top - halo_px) * scale,
+        (int(width) + 2 * halo_px, int(height) + 2 * halo_px),
+        mpp,
+    )
+    inner = np.s_[halo_px : halo_px + height, halo_px : halo_px + width]
+    return around[inner], classify(around)[inner]
+
+
+def _edges(
+    corner: NDArray[np.float64], side: NDArray[np.float64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(N, 2) first and end pixels on the slide's lattice; regions that touch share none."""
+    low = np.rint(corner).astype(np.int64)
+    return low, np.rint(corner + side[:, None]).astype(np.int64)
 
 
 def _add(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 
@@ -15,9 +17,7 @@ def section_agreement(
     ratios: pd.DataFrame,
     areas: pd.DataFrame,
     places: pd.DataFrame,
-    *,
-    against: tuple[str, ...],
-    median: float,
+    medians: Mapping[str, float],
 ) -> pd.DataFrame:
     """Agreement of each column of ratios with each that others are held against.
 
@@ -25,56 +25,56 @@ def section_agreement(
     ----------
     ratios : a column an estimate; indexed by region.
     areas : the nuclear area behind each ratio, um2; columns and index as `ratios`. A tile's ratio
-        is the mean of its regions', weighted by area.
+        is the mean of its regions', weighted by area, over the regions where both are defined.
     places : `tile_id` of each region; index as `ratios`.
-    against : columns of `ratios` that serve as reference, last to first: a column is not held
-        against one that comes before it.
-    median : of the training slides, whose constant answer stands beside each estimate.
+    medians : by reference, a column of `ratios`, the median of that very ratio on training slides:
+        its constant answer stands beside each estimate. A column is not held against a reference
+        that comes before it here.
 
     Returns
     -------
     pandas.DataFrame
-        `tumor_ratio.schemas.SectionAgreement`, by patch and by tile.
+        `tumor_ratio.schemas.SectionAgreement`, by patch and by tile; undefined are regions where
+        the reference is defined and the estimate is not.
     """
+    order = list(medians)
     rows = []
-    for unit, table in (("patch", ratios), ("tile", _by_tile(ratios, areas, places))):
-        for reference in against:
+    for unit in ("patch", "tile"):
+        for reference, median in medians.items():
             for estimate in ratios.columns:
-                if estimate == reference or _later(against, estimate, reference):
-                    continue
-                rows.append(_compared(table, estimate, reference, unit, median))
+                earlier = estimate in order and order.index(estimate) >= order.index(reference)
+                if not earlier:
+                    names = [estimate, reference]
+                    both = ratios[names][ratios[reference].notna()]
+                    defined = both.dropna()
+                    if unit == "tile":
+                        defined = _by_tile(defined, areas[names], places["tile_id"])
+                    rows.append(
+                        {
+                            "estimate": estimate,
+                            "against": reference,
+                            "unit": unit,
+                            "n_regions": len(defined),
+                            "n_undefined": int(both[estimate].isna().sum()),
+                            **_scores(defined[estimate], defined[reference], median),
+                        }
+                    )
     return pd.DataFrame(rows)
 
 
-def _later(against: tuple[str, ...], estimate: str, reference: str) -> bool:
-    return estimate in against and against.index(estimate) > against.index(reference)
+def _scores(found: pd.Series, true: pd.Series, median: float) -> dict[str, float]:
+    """Means over the regions; NaN without any."""
+    names = (*METRICS, "mae_of_median")
+    if found.empty:
+        return dict.fromkeys(names, np.nan)
+    values, targets = (each.to_numpy(dtype=np.float64) for each in (found, true))
+    losses = [REGION_METRICS[name](values, targets) for name in METRICS]
+    means = [*(float(loss.mean()) for loss in losses), float(np.abs(targets - median).mean())]
+    return dict(zip(names, means, strict=True))
 
 
-def _compared(
-    table: pd.DataFrame, estimate: str, reference: str, unit: str, median: float
-) -> dict[str, object]:
-    both = table[[estimate, reference]]
-    known = both[both[reference].notna()]
-    defined = known.dropna()
-    found, true = (defined[name].to_numpy(dtype=np.float64) for name in (estimate, reference))
-    scores = {
-        name: float(REGION_METRICS[name](found, true).mean()) if len(defined) else np.nan
-        for name in METRICS
-    }
-    constant = float(np.abs(true - median).mean()) if len(defined) else np.nan
-    return {
-        "estimate": estimate,
-        "against": reference,
-        "unit": unit,
-        "n_regions": len(defined),
-        "n_undefined": len(known) - len(defined),
-        **scores,
-        "mae_of_median": constant,
-    }
-
-
-def _by_tile(ratios: pd.DataFrame, areas: pd.DataFrame, places: pd.DataFrame) -> pd.DataFrame:
-    """Area-weighted means over the regions where a ratio is defined."""
-    weights = areas.where(ratios.notna())
-    sums = (ratios * weights).groupby(places["tile_id"]).sum(min_count=1)
-    return sums / weights.groupby(places["tile_id"]).sum(min_count=1)
+def _by_tile(ratios: pd.DataFrame, areas: pd.DataFrame, tile_id: pd.Series) -> pd.DataFrame:
+    """Means weighted by area; all ratios are defined."""
+    weights = areas.loc[ratios.index]
+    tiles = tile_id.loc[ratios.index]
+    return (ratios * weights).groupby(tiles).sum() / weights.groupby(tiles).sum()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,8 +26,14 @@ _ARRAYS = {
 }
 
 
-def write_forest(classifier: PixelClassifier, path: Path) -> None:
+def write_forest(classifier: PixelClassifier, path: Path, stamps: Sequence[str] = ()) -> None:
     """Write a forest; the file appears whole or not at all.
+
+    Parameters
+    ----------
+    classifier : what to write.
+    path : the file.
+    stamps : sentences that travel with it, in its metadata.
 
     Raises
     ------
@@ -48,7 +55,7 @@ def write_forest(classifier: PixelClassifier, path: Path) -> None:
     arrays = {name: np.ascontiguousarray(getattr(forest, name)) for name in _ARRAYS}
     content = save(
         {**arrays, "importances": np.ascontiguousarray(classifier.importances)},
-        metadata={"format": FORMAT, "card": json.dumps(card)},
+        metadata={"format": FORMAT, "card": json.dumps(card), "stamps": "\n".join(stamps)},
     )
     with written_whole(path) as temporary:
         temporary.write_bytes(content)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -31,31 +32,30 @@ def mapped_predictions(
     Returns
     -------
     predictions : `tumor_ratio.schemas.Predictions`: raw through a monotone map fitted on training
-        slides, calibrated through a second one of validation slides; no rows where no training
-        slide has both a share and a label.
-    maps : their records, by split.
+        slides, calibrated through a second one of validation slides. Where the share is undefined
+        the answer is the training regions' median. No rows where no training slide has both a
+        share and a label.
+    maps : their records by split, that median, and how many answers it gave; empty without rows.
     """
-    by_region = labels.set_index("region_id")
-    own = by_region.reindex(shares["region_id"])
+    own = labels.set_index("region_id").reindex(shares["region_id"])
     measured = own["tumor_ratio"].to_numpy(dtype=np.float64)
     weight = own["weight"].to_numpy(dtype=np.float64)
     if not (weight > 0).any():  # methods that count pixels give no weights
         weight = np.ones_like(weight)
-
-    def fitted(values: NDArray[np.float64], split: str) -> MonotoneMap | None:
-        of_split = shares["slide_id"].isin(slides_of(folds, protocol, split)).to_numpy()
-        usable = of_split & np.isfinite(values) & np.isfinite(measured) & (weight > 0)
-        if not usable.any():
-            return None
-        return fit_monotone(values[usable], measured[usable], weight[usable])
-
+    training, validation = (
+        shares["slide_id"].isin(slides_of(folds, protocol, split)).to_numpy()
+        for split in ("train", "validation")
+    )
     values = shares["ratio"].to_numpy(dtype=np.float64)
-    first = fitted(values, "train")
+    first = _fitted(values, measured, weight, training)
     if first is None:
         return Predictions.empty(), {}
-    raw = first.apply(values)
-    second = fitted(raw, "validation")
+    median = float(np.nanmedian(measured[training]))
+    undefined = np.isnan(values)
+    raw = np.where(undefined, median, first.apply(values))
+    second = _fitted(raw, measured, weight, validation & ~undefined)
     calibrated = np.full_like(raw, np.nan) if second is None else second.apply(raw)
+    held_out = shares["slide_id"].isin(slides_of(folds, protocol, "validation", "test")).to_numpy()
     table = pd.DataFrame(
         {
             "approach": APPROACH,
@@ -69,9 +69,36 @@ def mapped_predictions(
             "lower": np.nan,
             "upper": np.nan,
         }
-    )
-    held_out = shares["slide_id"].isin(slides_of(folds, protocol, "validation", "test"))
-    maps = {"train": first.to_record()}
+    )[held_out].reset_index(drop=True)
+    maps: dict[str, Any] = {
+        "train": first.to_record(),
+        "training_median": median,
+        "answered_with_the_median": int((undefined & held_out).sum()),
+    }
     if second is not None:
         maps["validation"] = second.to_record()
-    return table[held_out.to_numpy()].reset_index(drop=True), maps
+    return table, maps
+
+
+def account_of(card: Mapping[str, Any], maps: Mapping[str, Any]) -> dict[str, str]:
+    """What the report says of the approach: `supervision`, and `reason` where it has no answer."""
+    if "missing" in card:
+        return {"supervision": "nothing", "reason": str(card["missing"])}
+    counted = ", ".join(card["counted"])
+    return {
+        "supervision": f"{card['labels_from']}, share of {counted} mapped to region ratios",
+        "reason": "" if maps else "no training slide has both a share and a ratio label",
+    }
+
+
+def _fitted(
+    values: NDArray[np.float64],
+    measured: NDArray[np.float64],
+    weight: NDArray[np.float64],
+    of_split: NDArray[np.bool_],
+) -> MonotoneMap | None:
+    """The map from values to measured ratios on some regions; None where there are none."""
+    usable = of_split & np.isfinite(values) & np.isfinite(measured) & (weight > 0)
+    if not usable.any():
+        return None
+    return fit_monotone(values[usable], measured[usable], weight[usable])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -11,13 +13,14 @@ from numpy.typing import NDArray
 
 from tumor_ratio.cohort.pair import Cohort
 from tumor_ratio.datasets.trained_model import ModelRef
-from tumor_ratio.errors import SlideError
+from tumor_ratio.errors import TumorRatioError
 from tumor_ratio.imaging.regions import Region, iter_regions
+from tumor_ratio.labelling.declaration_checks import Section
+from tumor_ratio.labelling.pixel_classes import Classify, region_classes
 from tumor_ratio.metrics.folds import slides_of
-from tumor_ratio.models.forest_file import read_forest
-from tumor_ratio.models.pixel_classifier import PixelClassifier
-from tumor_ratio.pipelines.baseline_ilastik.forest_step import FOREST
-from tumor_ratio.pipelines.baseline_ilastik.params import IlastikParams, SectionParams
+from tumor_ratio.pipelines.baseline_ilastik.engine import classifier_of
+from tumor_ratio.pipelines.baseline_ilastik.params import IlastikParams
+from tumor_ratio.pipelines.baseline_ilastik.projects import engine_of
 from tumor_ratio.reporting.figures.pixel_classes import (
     ClassifiedTile,
     ExamplePair,
@@ -25,6 +28,7 @@ from tumor_ratio.reporting.figures.pixel_classes import (
     draw_gallery,
     draw_importance,
 )
+from tumor_ratio.reporting.figures.style import message_figure
 from tumor_ratio.reporting.stamps import stamps_for
 
 logger = logging.getLogger(__name__)
@@ -35,42 +39,45 @@ SHOWN = 3
 def show_examples(
     cohort: Cohort,
     chosen_patches: pd.DataFrame,
-    ihc_ratios: pd.DataFrame,
     ratio_labels: pd.DataFrame,
     folds: pd.DataFrame,
     he_forest: ModelRef,
     ihc_forest: ModelRef,
     params: IlastikParams,
 ) -> Figure:
-    """Patches of test slides, from the lowest ratio on Ki-67 to the highest, with their classes.
+    """Patches of test slides, from the lowest measured ratio to the highest, with their classes.
 
     Only patches that are labelled are shown: others hold too few nuclei, or dust and ink.
 
     A slide that cannot be read is named in the log and left out.
     """
+    stamps = stamps_of(he_forest, ihc_forest)
     test = slides_of(folds, params.protocol, "test")
     labels = ratio_labels[ratio_labels["label_method"] == params.label_method]
-    labelled = labels.loc[labels["tumor_ratio"].notna(), "region_id"]
-    own = chosen_patches[
-        chosen_patches["slide_id"].isin(test) & chosen_patches["region_id"].isin(labelled)
-    ]
-    ranked = own.merge(ihc_ratios[["region_id", "tumor_ratio"]], on="region_id")
-    ranked = ranked.dropna(subset=["tumor_ratio"]).sort_values("tumor_ratio", kind="stable")
-    if ranked.empty or "missing" in he_forest.card:
-        return draw_gallery([], stamps=stamps_of(he_forest))
-    places = {round(index * (len(ranked) - 1) / (SHOWN - 1)) for index in range(SHOWN)}
-    forests = {
-        section: None if "missing" in model.card else read_forest(model.folder / FOREST)
-        for section, model in (("he", he_forest), ("ihc", ihc_forest))
+    labelled = labels.dropna(subset=["tumor_ratio"])
+    own = chosen_patches[chosen_patches["slide_id"].isin(test)]
+    ranked = own.merge(labelled[["region_id", "tumor_ratio"]], on="region_id")
+    ranked = ranked.sort_values("tumor_ratio", kind="stable")
+    if ranked.empty:
+        return message_figure("no patch of a test slide has a measured ratio", stamps)
+    models: dict[Section, ModelRef] = {"he": he_forest, "ihc": ihc_forest}
+    views = {
+        section: View(
+            section,
+            classifier_of(model, engine_of(params, section)),
+            float(model.card["mpp"]),
+            int(model.card["halo_px"]),
+            class_kinds(model.card),
+        )
+        for section, model in models.items()
+        if "missing" not in model.card
     }
-    examples = []
-    for region in iter_regions(ranked.iloc[sorted(places)]):
-        pictures = {
-            section: _classified(cohort, region, section, forest, params.section(section))
-            for section, forest in forests.items()
-        }
-        examples.append(ExamplePair(region.slide_id, pictures["he"], pictures["ihc"]))
-    return draw_gallery(examples, stamps=stamps_of(he_forest))
+    places = {round(index * (len(ranked) - 1) / (SHOWN - 1)) for index in range(SHOWN)}
+    examples = [
+        ExamplePair(region.slide_id, *(_seen(cohort, region, views.get(s)) for s in models))
+        for region in iter_regions(ranked.iloc[sorted(places)])
+    ]
+    return draw_gallery(examples, stamps=stamps)
 
 
 def show_importance(he_forest: ModelRef, ihc_forest: ModelRef) -> Figure:
@@ -79,7 +86,7 @@ def show_importance(he_forest: ModelRef, ihc_forest: ModelRef) -> Figure:
         stain: model.card.get("feature_importance", {})
         for stain, model in (("H&E", he_forest), ("Ki-67", ihc_forest))
     }
-    return draw_importance(importances, stamps=stamps_of(he_forest))
+    return draw_importance(importances, stamps=stamps_of(he_forest, ihc_forest))
 
 
 def show_distributions(
@@ -90,6 +97,7 @@ def show_distributions(
     ratio_labels: pd.DataFrame,
     folds: pd.DataFrame,
     he_forest: ModelRef,
+    ihc_forest: ModelRef,
     params: IlastikParams,
 ) -> Figure:
     """Ratios of the test slides' regions by classes on both stains, and by nuclei."""
@@ -103,42 +111,46 @@ def show_distributions(
         "H&E, mapped": predictions.set_index("region_id")["tumor_ratio"],
     }
     ratios = {name: column.reindex(regions).to_numpy() for name, column in columns.items()}
-    return draw_distributions(ratios, stamps=stamps_of(he_forest))
+    return draw_distributions(ratios, stamps=stamps_of(he_forest, ihc_forest))
 
 
-def stamps_of(model: ModelRef) -> tuple[str, ...]:
-    """What outputs of this forest must say."""
-    return stamps_for(model.card["training_data"])
+def stamps_of(*models: ModelRef) -> tuple[str, ...]:
+    """What outputs of these forests must say: what any of them must."""
+    kinds = {model.card["training_data"] for model in models}
+    return stamps_for("phantom" if "phantom" in kinds else "real")
 
 
-def _classified(
-    cohort: Cohort,
-    region: Region,
-    section: str,
-    forest: PixelClassifier | None,
-    meaning: SectionParams,
-) -> ClassifiedTile | None:
+class View(NamedTuple):
+    """How a stain is looked at."""
+
+    section: Section
+    classify: Classify
+    mpp: float
+    halo_px: int
+    kinds: NDArray[np.int64]
+
+
+def class_kinds(card: Mapping[str, Any]) -> NDArray[np.int64]:
+    """Of each label 0 (background), 1 (other nuclei) or 2 (counted nuclei)."""
+    kinds = [2 if n in card["counted"] else int(n in card["others"]) for n in card["label_names"]]
+    return np.array(kinds, dtype=np.int64)
+
+
+def _seen(cohort: Cohort, region: Region, view: View | None) -> ClassifiedTile | None:
     pair = cohort[region.slide_id]
-    if forest is None or getattr(pair, section) is None:
+    if view is None or getattr(pair, view.section) is None:
         return None
     try:
-        rgb = pair.read_he(region) if section == "he" else pair.read_ihc(region)
-    except SlideError as error:
-        logger.warning("no %s picture of %s: %s", section, region.region_id, error)
+        rgb, shares = region_classes(
+            pair, region, view.section, view.classify, mpp=view.mpp, halo_px=view.halo_px
+        )
+    except TumorRatioError as error:
+        logger.warning("no %s picture of %s: %s", view.section, region.region_id, error)
         return None
-    shares = forest(rgb)
-    counted, others = (
-        np.array([name in names for name in forest.class_names])
-        for names in (meaning.counted, meaning.others)
-    )
-    classes = np.where(counted, 2, np.where(others, 1, 0))[shares.argmax(axis=2)]
-    return ClassifiedTile(rgb, classes, _sum(shares, counted), _share(classes))
+    classes = view.kinds[shares.argmax(axis=2)]
+    return ClassifiedTile(rgb, classes, shares[..., view.kinds == 2].sum(axis=2), _share(classes))
 
 
-def _sum(shares: NDArray[np.float32], of: NDArray[np.bool_]) -> NDArray[np.float32]:
-    return np.asarray(shares[..., of].sum(axis=2))
-
-
-def _share(classes: NDArray[np.integer]) -> float:
+def _share(classes: NDArray[np.int64]) -> float:
     nuclei = int((classes > 0).sum())
     return float((classes == 2).sum() / nuclei) if nuclei else float("nan")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +29,17 @@ from tumor_ratio.models.forest_fit import N_TREES
 from tumor_ratio.models.forest_growth import grow_classifier
 from tumor_ratio.models.pixel_classifier import PixelClassifier
 from tumor_ratio.phantom.strokes import BACKGROUND, CLASSES
+from tumor_ratio.pipelines.baseline_ilastik.engine import FOREST, PROJECT
 from tumor_ratio.pipelines.baseline_ilastik.params import PixelForestParams, SectionParams
+from tumor_ratio.reporting.stamps import TrainingData, stamps_for
 from tumor_ratio.steps import step
 
-FOREST, PROJECT = "forest.safetensors", "labels.ilp"
+SYNTHETIC = "synthetic "
+"""Names of phantoms' tiles begin with it: they stay phantoms' in whatever project they get into."""
+RGB = 3
 NO_LABELS = (
-    "no labels: the slides are no phantoms, and no ilastik project is named (ilastik.{}.project)"
+    "no labels for {}: strokes are drawn on training phantoms only, and no ilastik project is "
+    "named; set ilastik.{}.project"
 )
 COLOURS = {
     BACKGROUND: (130, 130, 130),
@@ -47,6 +53,28 @@ Tile = tuple[str, NDArray[Any], NDArray[np.uint8]]
 """Name, (H, W, C) image, (H, W) labels."""
 
 
+@dataclass(frozen=True)
+class ProjectOfUser:
+    """An ilastik project as a source of labels or of a forest.
+
+    Parameters
+    ----------
+    path : the project.
+    images : the files of its images, so that other pixels train anew.
+    allowed_folders : where they may lie beside its own folder.
+    """
+
+    path: Path
+    images: tuple[Path, ...] = ()
+    allowed_folders: tuple[str, ...] = ()
+
+    def read(self) -> IlastikProject:
+        """Open it; raises `IlastikError`."""
+        return read_project(
+            self.path, allowed_folders=[Path(name) for name in self.allowed_folders]
+        )
+
+
 @step(version=1)
 def train_section_forest(
     section: Section,
@@ -54,8 +82,9 @@ def train_section_forest(
     strokes: pd.DataFrame,
     options: SectionParams,
     growth: PixelForestParams,
-    project: Path | None,
-    allowed_folders: tuple[str, ...],
+    project: ProjectOfUser | None,
+    by_ilastik: bool,
+    phantoms: bool,
     mpp: float,
     *,
     folder: Path,
@@ -71,7 +100,8 @@ def train_section_forest(
     options : what the labels mean.
     growth : how the forest grows.
     project : an ilastik project, whose stored forest serves or whose labels train one.
-    allowed_folders : where its images may lie beside its own folder.
+    by_ilastik : ilastik itself classifies; of a project then only names and features are taken.
+    phantoms : the cohort holds phantoms, from which the approach learns one way or the other.
     mpp : micrometres a pixel that is classified.
     folder : written: `forest.safetensors`, and `labels.ilp`: the strokes, for ilastik to open.
     on_epoch : not called: a forest has no epochs.
@@ -84,77 +114,106 @@ def train_section_forest(
     Raises
     ------
     ConfigurationError
-        If the labels that `options` names are not the project's.
+        If the labels that `options` names are not the project's, or its images are not RGB.
     IlastikError
         If the project cannot be used.
     SlideError
         If a slide cannot be read.
     """
+    made: PixelClassifier | None
+    labelled: dict[str, int] = {}
     if project is not None:
-        made, labelled, origin = _of_project(project, allowed_folders, options, growth, section)
-        kind = "real"
+        opened = project.read()
+        check_project(opened, options, section)
+        names, selection = opened.label_names, opened.chosen_features()
+        made, labelled, origin = _of_project(opened, options, growth, by_ilastik)
+        phantoms |= any(lane.nickname.startswith(SYNTHETIC) for lane in opened.lanes)
     elif strokes.empty:
-        return {"missing": NO_LABELS.format(section), "training_data": "real"}
+        kind = "phantom" if phantoms else "real"
+        return {"missing": NO_LABELS.format(section, section), "training_data": kind}
     else:
         tiles = list(_stroke_tiles(section, pairs, strokes))
-        selection = FeatureSelection.default()
+        names, selection = CLASSES[section], FeatureSelection.default()
         made = grow_classifier(
             [(rgb, drawn) for _, rgb, drawn in tiles],
-            CLASSES[section],
+            names,
             selection,
             seed=growth.seed,
             n_trees=growth.trees or N_TREES,
         )
-        labelled = _counts((drawn for _, _, drawn in tiles), CLASSES[section])
+        labelled = _counts((drawn for _, _, drawn in tiles), names)
         _write_labels(folder / PROJECT, tiles, section, selection)
-        origin, kind = f"strokes on {len(tiles)} tiles of training phantoms", "phantom"
-    write_forest(made, folder / FOREST)
-    n_features = made.forest.n_features
+        origin, phantoms = f"strokes on {len(tiles)} tiles of training phantoms", True
+    if made is not None and made.n_channels != RGB:
+        raise ConfigurationError(
+            f"the forest for {section} takes images of {made.n_channels} channel(s), slides "
+            f"have {RGB}",
+            "label RGB tiles in ilastik",
+        )
+    training_data: TrainingData = "phantom" if phantoms else "real"
+    stamps = stamps_for(training_data)
+    if made is not None:
+        write_forest(made, folder / FOREST, stamps)
     return {
         "approach": "ilastik",
         "section": section,
-        "architecture": f"{made.forest.n_trees} trees on {n_features} pixel features",
-        "label_names": list(made.class_names),
+        "architecture": _architecture(made, by_ilastik),
+        "label_names": list(names),
         "counted": list(options.counted),
         "others": list(options.others),
+        "background": [name for name in names if name not in options.counted + options.others],
         "labelled_pixels": labelled,
         "labels_from": origin,
         "mpp": mpp,
-        "halo_px": FeaturePlan.of(made.selection, made.n_channels).halo_px,
-        "feature_importance": made.importance_by_name() if made.importances.size else {},
-        "project": None if project is None else str(project.name),
-        "training_data": kind,
+        "halo_px": FeaturePlan.of(selection, RGB).halo_px,
+        "feature_importance": made.importance_by_name() if made and made.importances.size else {},
+        "project": None if project is None else project.path.name,
+        "training_data": training_data,
+        "stamps": list(stamps),
     }
 
 
-def _of_project(
-    path: Path,
-    allowed_folders: Sequence[str],
-    options: SectionParams,
-    growth: PixelForestParams,
-    section: Section,
-) -> tuple[PixelClassifier, dict[str, int], str]:
-    project = read_project(path, allowed_folders=[Path(name) for name in allowed_folders])
-    _check_names(project, options, section)
-    if stores_forest(project) and not options.retrain:
-        return read_stored_forest(project), {}, f"the forest that ilastik stored in {path.name}"
-    n_trees = growth.trees or PROJECT_TREES
-    labels = (lane.read_labels() for lane in project.labelled_lanes())
-    return (
-        retrained(project, seed=growth.seed, n_trees=n_trees),
-        _counts(labels, project.label_names),
-        f"the labels of {path.name}",
-    )
+def _architecture(made: PixelClassifier | None, by_ilastik: bool) -> str:
+    if by_ilastik:
+        return "ilastik itself"
+    assert made is not None
+    return f"{made.forest.n_trees} trees on {made.forest.n_features} pixel features"
 
 
-def _check_names(project: IlastikProject, options: SectionParams, section: Section) -> None:
-    unknown = set(options.counted + options.others) - set(project.label_names)
+def check_project(project: IlastikProject, options: SectionParams, section: str) -> None:
+    """Raise `ConfigurationError` where a project's labels are not those that the options name."""
+    names = project.label_names
+    unknown = set(options.counted + options.others) - set(names)
     if unknown:
         raise ConfigurationError(
             f"{project.path.name} has no label named {', '.join(sorted(unknown))}: its labels are "
-            f"{', '.join(project.label_names)}",
+            f"{', '.join(names)}",
             f"say in ilastik.{section}.counted and .others what its labels mean",
         )
+    if len(set(names)) < len(names) or not all(name.strip() for name in names):
+        raise ConfigurationError(
+            f"{project.path.name} has labels of equal names, or of none: {', '.join(names)}",
+            "give each label a name of its own in ilastik",
+        )
+
+
+def _of_project(
+    project: IlastikProject, options: SectionParams, growth: PixelForestParams, by_ilastik: bool
+) -> tuple[PixelClassifier | None, dict[str, int], str]:
+    """A classifier, how many pixels of each label trained it, and what it is of."""
+    name = project.path.name
+    if by_ilastik:
+        if options.retrain:
+            raise ConfigurationError(
+                f"ilastik itself classifies with {name} as it is",
+                "train it in ilastik, or leave ilastik.executable empty to retrain it here",
+            )
+        return None, {}, f"{name}, classified by ilastik itself"
+    if stores_forest(project) and not options.retrain:
+        return read_stored_forest(project), {}, f"the forest that ilastik stored in {name}"
+    made = retrained(project, seed=growth.seed, n_trees=growth.trees or PROJECT_TREES)
+    labels = (lane.read_labels() for lane in project.labelled_lanes())
+    return made, _counts(labels, project.label_names), f"the labels of {name}"
 
 
 def _stroke_tiles(
@@ -177,7 +236,7 @@ def _stroke_tiles(
         rgb = pair.read_he(region) if section == "he" else pair.read_ihc(region)
         labels = np.zeros(rgb.shape[:2], dtype=np.uint8)
         labels[own["row"], own["column"]] = own["label"]
-        yield region.region_id, rgb, labels
+        yield SYNTHETIC + region.region_id, rgb, labels
 
 
 def _counts(labels: Iterable[NDArray[np.uint8]], names: Sequence[str]) -> dict[str, int]:

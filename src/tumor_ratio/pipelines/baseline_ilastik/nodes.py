@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,11 @@ from tumor_ratio.metrics.class_ratios import class_ratio
 from tumor_ratio.metrics.folds import slides_of
 from tumor_ratio.metrics.section_agreement import NUCLEI, section_agreement
 from tumor_ratio.pipelines.baseline_ilastik.classify_step import classify_slide
-from tumor_ratio.pipelines.baseline_ilastik.estimation import APPROACH, mapped_predictions
+from tumor_ratio.pipelines.baseline_ilastik.estimation import (
+    APPROACH,
+    account_of,
+    mapped_predictions,
+)
 from tumor_ratio.pipelines.baseline_ilastik.forest_step import train_section_forest
 from tumor_ratio.pipelines.baseline_ilastik.params import IlastikParams
 from tumor_ratio.pipelines.baseline_ilastik.placing import (
@@ -30,6 +33,8 @@ from tumor_ratio.pipelines.baseline_ilastik.placing import (
     place_tiles,
     strokes_on,
 )
+from tumor_ratio.pipelines.baseline_ilastik.projects import engine_of, project_of_user
+from tumor_ratio.reporting.stamps import CIRCULAR, stamps_for
 from tumor_ratio.schemas import ClassAreas, RatioLabels, SectionAgreement, Strokes
 from tumor_ratio.steps import SlideTasks
 
@@ -48,15 +53,21 @@ def draw_strokes(
 ) -> pd.DataFrame:
     """Labelled pixels on training phantoms, for each stain without an ilastik project."""
     training = slides_of(folds, params.protocol, "train")
+    if not training:
+        raise ConfigurationError(
+            f"no slide trains by the protocol '{params.protocol}'",
+            f"set {APPROACH}.protocol to one of: {', '.join(sorted(set(folds['protocol'])))}",
+        )
     kept = tiles[tiles["region_id"].isin(_kept(pair_quality))]
     drawable = training & set(kept["slide_id"])
-    pairs = [p for p in cohort if p.slide_id in drawable and p.truth_dir and p.he and p.ihc]
+    phantoms = [pair for pair in cohort if pair.slide_id in drawable and pair.truth_dir]
     parts = []
     for number, section in enumerate(("he", "ihc")):
         if params.section(section).project:
             continue
         # A generator a stain: more tiles of one never move those of the other.
         rng = np.random.default_rng([params.strokes.seed, number])
+        pairs = [pair for pair in phantoms if getattr(pair, section) is not None]
         for pair, tile in place_tiles(pairs, kept, params.strokes, params.mpp, rng):
             parts.append(strokes_on(pair, tile, section, params.strokes, rng))
     return pd.concat(parts, ignore_index=True) if parts else Strokes.empty()
@@ -81,22 +92,16 @@ def _train(
 ) -> partial[dict[str, Any]]:
     own = strokes[strokes["section"] == section].reset_index(drop=True)
     pairs = tuple(pair for pair in cohort if pair.slide_id in set(own["slide_id"]))
-    options = params.section(section)
-    path = Path(options.project) if options.project else None
-    if path is not None and not path.is_file():
-        raise ConfigurationError(
-            f"there is no ilastik project {path}",
-            f"correct {APPROACH}.{section}.project, or leave it empty to draw strokes on phantoms",
-        )
     return partial(
         train_section_forest,
         section,
         pairs,
         own,
-        options,
+        params.section(section),
         params.forest,
-        path,
-        params.allowed_folders,
+        project_of_user(params, section),
+        bool(params.executable),
+        any(pair.data_kind == "phantom" for pair in cohort),
         params.mpp,
     )
 
@@ -124,39 +129,24 @@ def classify_he(
 
 
 def classify_ihc(
-    cohort: Cohort,
-    chosen_patches: pd.DataFrame,
-    folds: pd.DataFrame,
-    ihc_forest: ModelRef,
-    params: IlastikParams,
+    cohort: Cohort, chosen_patches: pd.DataFrame, ihc_forest: ModelRef, params: IlastikParams
 ) -> SlideTasks:
-    """The same on the Ki-67 sections of validation and test slides."""
-    held_out = slides_of(folds, params.protocol, "validation", "test")
-    own = chosen_patches[chosen_patches["slide_id"].isin(held_out)]
-    return _classify(cohort, own, "ihc", ihc_forest, params)
+    """The same on the Ki-67 sections."""
+    return _classify(cohort, chosen_patches, "ihc", ihc_forest, params)
 
 
 def _classify(
     cohort: Cohort, regions: pd.DataFrame, section: Section, model: ModelRef, params: IlastikParams
 ) -> SlideTasks:
     if "missing" in model.card:
-        logger.warning("%s, %s: %s", APPROACH, section, model.card["missing"])
+        logger.warning("%s: %s", APPROACH, model.card["missing"])
         return {}
-    project = params.section(section).project
+    engine = engine_of(params, section)
     tasks = {}
     for pair in cohort:
         own = regions_of(regions, pair.slide_id)
         if len(own) and getattr(pair, section) is not None:
-            tasks[pair.slide_id] = partial(
-                classify_slide,
-                pair,
-                own,
-                section,
-                model,
-                params.executable,
-                Path(project) if project else None,
-                params.timeout_s,
-            )
+            tasks[pair.slide_id] = partial(classify_slide, pair, own, section, model, engine)
     return tasks
 
 
@@ -181,16 +171,17 @@ def estimate_he(
     folds: pd.DataFrame,
     he_forest: ModelRef,
     params: IlastikParams,
-) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
-    """Predictions from the share of tumor nuclei on H&E, that share itself, and the maps."""
+) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any], dict[str, str]]:
+    """Predictions from the share of tumor nuclei on H&E, that share itself, the maps, and what the
+    report says of the approach.
+    """
     shares = _ratios(slide_he_classes, he_forest, params).merge(
         chosen_patches[["region_id", "slide_id"]], on="region_id"
     )
-    labels = ratio_labels[ratio_labels["label_method"] == params.label_method]
+    labels = _labels(ratio_labels, params)
     predictions, maps = mapped_predictions(shares, labels, folds, params.protocol)
-    if not maps:
-        logger.warning("%s: no training slide has both a share and a label", APPROACH)
-    return predictions, shares, maps
+    stamped = {**maps, "stamps": list(stamps_for(he_forest.card["training_data"]))}
+    return predictions, shares, stamped, account_of(he_forest.card, maps)
 
 
 def compare_sections(
@@ -201,20 +192,14 @@ def compare_sections(
     predictions: pd.DataFrame,
     ratio_labels: pd.DataFrame,
     folds: pd.DataFrame,
+    he_forest: ModelRef,
     params: IlastikParams,
 ) -> pd.DataFrame:
     """The study's table: H&E against Ki-67 by classes, and all against the nuclei; test slides."""
-    labels = ratio_labels[ratio_labels["label_method"] == params.label_method]
     nuclei, he, ihc, mapped = (
-        table.set_index("region_id") for table in (labels, he_shares, ihc_ratios, predictions)
+        table.set_index("region_id")
+        for table in (_labels(ratio_labels, params), he_shares, ihc_ratios, predictions)
     )
-    median = float(
-        nuclei["tumor_ratio"]
-        .reindex(_of_split(chosen_patches, folds, params, "train")["region_id"])
-        .median()
-    )
-    test = _of_split(chosen_patches, folds, params, "test")
-    places = test[test["tile_id"].isin(_kept(pair_quality))].set_index("region_id")
     ratios = {
         SHARE: he["ratio"],
         MAPPED: mapped["tumor_ratio"],
@@ -227,12 +212,18 @@ def compare_sections(
         IHC: ihc["nuclei_um2"],
         NUCLEI: nuclei["nuclei_um2"],
     }
+    training = _of_split(chosen_patches, folds, params, "train")["region_id"]
+    medians = {name: float(ratios[name].reindex(training).median()) for name in (IHC, NUCLEI)}
+    test = _of_split(chosen_patches, folds, params, "test")
+    places = test[test["tile_id"].isin(_kept(pair_quality))].set_index("region_id")
     table, weights = (
         pd.DataFrame({name: column.reindex(places.index) for name, column in columns.items()})
         for columns in (ratios, areas)
     )
-    agreement = section_agreement(table, weights, places, against=(IHC, NUCLEI), median=median)
-    return SectionAgreement.validate(agreement)
+    agreement = SectionAgreement.validate(section_agreement(table, weights, places, medians))
+    circular = [CIRCULAR] if he_forest.card["training_data"] == "phantom" else []
+    agreement.attrs["stamp"] = [*stamps_for(he_forest.card["training_data"]), *circular]
+    return agreement
 
 
 def _ratios(parts: Parts, model: ModelRef, params: IlastikParams) -> pd.DataFrame:
@@ -243,6 +234,18 @@ def _ratios(parts: Parts, model: ModelRef, params: IlastikParams) -> pd.DataFram
         model.card.get("others", ()),
         min_nuclei_um2=params.min_nuclei_um2,
     )
+
+
+def _labels(ratio_labels: pd.DataFrame, params: IlastikParams) -> pd.DataFrame:
+    """The labels that shares are mapped to and held against."""
+    own = ratio_labels[ratio_labels["label_method"] == params.label_method]
+    if own.empty and len(ratio_labels):
+        methods = ", ".join(sorted(ratio_labels["label_method"].unique()))
+        raise ConfigurationError(
+            f"no ratio label is of the method '{params.label_method}'",
+            f"set {APPROACH}.label_method to one of: {methods}",
+        )
+    return own
 
 
 def _kept(pair_quality: pd.DataFrame) -> pd.Series:

@@ -33,12 +33,12 @@ class SectionParams(Params):
     counted: tuple[str, ...]
     """Labels whose share is the ratio: positive nuclei on IHC, tumor nuclei on H&E."""
     others: tuple[str, ...]
-    """Labels of all other nuclei; what is named in neither is background."""
+    """Labels of all other nuclei, at least one; what is named in neither is background."""
 
     @model_validator(mode="after")
     def _once(self) -> Self:
-        if not self.counted or set(self.counted) & set(self.others):
-            raise ValueError("counted names at least one label, and none that others names")
+        if not self.counted or not self.others or set(self.counted) & set(self.others):
+            raise ValueError("counted and others name at least one label each, none in both")
         return self
 
 
@@ -66,12 +66,15 @@ class IlastikParams(Params):
     """An `ilastik` to classify with instead of the built-in forest."""
     timeout_s: float = Field(default=600.0, gt=0)
     """So long may the executable take for one block."""
+    ram_mb: int = Field(default=0, ge=0)
+    """Memory that each of the executable's runs may use; 0: its own choice."""
     allowed_folders: tuple[str, ...] = ()
     """Folders outside a project's own that its images may lie in."""
     training_patches: int = Field(default=12, ge=1)
     """Patches of each training slide that the shares on H&E are mapped on."""
     min_nuclei_um2: float = Field(default=400.0, ge=0)
-    """With less nuclear area in a region its ratio is undefined."""
+    """With less nuclear area in a region its ratio on Ki-67 is undefined; on H&E it is answered
+    with the training slides' median."""
 
     def section(self, section: str) -> SectionParams:
         """What holds for `he` or `ihc`."""

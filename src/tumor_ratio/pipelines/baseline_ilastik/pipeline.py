@@ -50,7 +50,7 @@ def create_pipeline(**_: object) -> Pipeline:
             ),
             Node(
                 nodes.classify_ihc,
-                ["cohort", "chosen_patches", "folds", "ihc_forest", params],
+                ["cohort", "chosen_patches", "ihc_forest", params],
                 "slide_ihc_classes",
                 name="classify_ihc",
             ),
@@ -70,7 +70,7 @@ def create_pipeline(**_: object) -> Pipeline:
                     "he_forest",
                     params,
                 ],
-                ["predictions", "he_shares", "share_maps"],
+                ["predictions", "he_shares", "share_maps", "account"],
                 name="estimate_he",
             ),
             Node(
@@ -83,6 +83,7 @@ def create_pipeline(**_: object) -> Pipeline:
                     "predictions",
                     "ratio_labels",
                     "folds",
+                    "he_forest",
                     params,
                 ],
                 "agreement",
@@ -93,7 +94,6 @@ def create_pipeline(**_: object) -> Pipeline:
                 [
                     "cohort",
                     "chosen_patches",
-                    "ihc_ratios",
                     "ratio_labels",
                     "folds",
                     "he_forest",
@@ -119,6 +119,7 @@ def create_pipeline(**_: object) -> Pipeline:
                     "ratio_labels",
                     "folds",
                     "he_forest",
+                    "ihc_forest",
                     params,
                 ],
                 "ratio_distributions",

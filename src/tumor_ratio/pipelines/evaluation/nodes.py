@@ -29,6 +29,7 @@ Parts = Mapping[str, PartitionRef]
 
 REGION_RATIOS = "region ratios of the neighbouring Ki-67 section"
 NO_TRUTH = "truth unknown on real slides"
+ACCOUNT_OF = "account_of_"
 
 
 def measure_truths(cohort: Cohort, patches: pd.DataFrame, params: EvaluationParams) -> SlideTasks:
@@ -108,27 +109,44 @@ def collect_predictions(
     oracle_predictions: pd.DataFrame,
     region_truths: pd.DataFrame,
     params: EvaluationParams,
-    **models: pd.DataFrame | None,
+    **models: pd.DataFrame | Mapping[str, str] | None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The predictions of all approaches in one table, and the list of what should be in it.
 
-    A network without predictions stays in the list, so that the report can name it.
+    `account_of_<approach>` is what an approach says of itself: `supervision`, and a `reason` where
+    it has no answer. A model without predictions stays in the list, so that the report can name it.
     """
-    tables = [*models.values(), baseline_predictions, oracle_predictions]
-    filled = [table for table in tables if table is not None and len(table)]
+    accounts = {
+        name.removeprefix(ACCOUNT_OF): account
+        for name, account in models.items()
+        if name.startswith(ACCOUNT_OF) and isinstance(account, Mapping)
+    }
+    own = {name: table for name, table in models.items() if not name.startswith(ACCOUNT_OF)}
+    tables = [*own.values(), baseline_predictions, oracle_predictions]
+    filled = [table for table in tables if isinstance(table, pd.DataFrame) and len(table)]
     predictions = pd.concat(filled, ignore_index=True) if filled else Predictions.empty()
-    return predictions, _listed(tuple(models), region_truths.empty, params)
+    return predictions, _listed(tuple(own), accounts, region_truths.empty, params)
 
 
-def _listed(models: tuple[str, ...], real: bool, params: EvaluationParams) -> pd.DataFrame:
+def _listed(
+    models: tuple[str, ...],
+    accounts: Mapping[str, Mapping[str, str]],
+    real: bool,
+    params: EvaluationParams,
+) -> pd.DataFrame:
     """Approach, role, supervision and a known reason against it, in the order of the tables."""
     no_truth = NO_TRUTH if real else ""
     rows = [
-        *((name, "model", params.supervision.get(name, REGION_RATIOS), "") for name in models),
+        *((name, "model", *_account(name, accounts.get(name, {}), params)) for name in models),
         *((name, "baseline", baselines.SUPERVISION[name], "") for name in baselines.BASELINES),
         *((name, oracle.ROLES[name], oracle.SUPERVISION, no_truth) for name in oracle.ORACLES),
     ]
     return pd.DataFrame(rows, columns=["approach", "role", "supervision", "reason"])
+
+
+def _account(name: str, account: Mapping[str, str], params: EvaluationParams) -> tuple[str, str]:
+    supervision = account.get("supervision", REGION_RATIOS)
+    return params.supervision.get(name, supervision), account.get("reason", "")
 
 
 def compare_approaches(

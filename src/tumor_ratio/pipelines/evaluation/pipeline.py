@@ -10,6 +10,8 @@ from kedro.pipeline import Node, Pipeline
 from tumor_ratio.pipelines.evaluation import figures, nodes, report
 
 DEFAULT_APPROACHES = ("ilastik", "resnet18", "levit_128s")
+WITH_ACCOUNT = ("ilastik",)
+"""Approaches that say themselves what they learned from, and why they have no answer."""
 
 
 def create_pipeline(approaches: Sequence[str] = DEFAULT_APPROACHES) -> Pipeline:
@@ -141,6 +143,12 @@ def create_pipeline(approaches: Sequence[str] = DEFAULT_APPROACHES) -> Pipeline:
     )
 
 
+def _accounts(approaches: Sequence[str]) -> dict[str, str]:
+    return {
+        nodes.ACCOUNT_OF + each: f"{each}.account" for each in WITH_ACCOUNT if each in approaches
+    }
+
+
 def _collect_predictions(approaches: Sequence[str]) -> Node:
     """The node that reads every approach's own table, which lies in the approach's namespace."""
     inputs = {
@@ -149,6 +157,7 @@ def _collect_predictions(approaches: Sequence[str]) -> Node:
         "region_truths": "region_truths",
         "params": "params:evaluation",
         **{name: f"{name}.predictions" for name in approaches},
+        **_accounts(approaches),
     }
     with warnings.catch_warnings():
         # Kedro warns of dots in names that a node outside their namespace reads, as this one must.

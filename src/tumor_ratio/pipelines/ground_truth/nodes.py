@@ -10,6 +10,7 @@ import pandas as pd
 
 from tumor_ratio.cohort.pair import Cohort
 from tumor_ratio.datasets.partition_folder import PartitionRef
+from tumor_ratio.errors import ConfigurationError
 from tumor_ratio.imaging.regions import regions_of
 from tumor_ratio.label_methods import NUCLEUS
 from tumor_ratio.labelling.compared_methods import measure_slide_otherwise
@@ -66,6 +67,12 @@ def _segment(
     params: SegmentationParams,
 ) -> SlideTasks:
     model: SegmenterRef = locate_segmenter(nuclei_model.choice)
+    unknown = set(params.trusted_slides) - {pair.slide_id for pair in cohort}
+    if unknown:
+        raise ConfigurationError(
+            f"the cohort has no slide {', '.join(sorted(unknown))}",
+            "correct segmentation.trusted_slides",
+        )
     admitted = tiles[_flagged(tiles, tile_quality, "admitted")]
     tasks = {}
     for pair in cohort:

@@ -206,7 +206,7 @@ def _measure(
     pair, regions = slide.pair, slide.regions
     mpx = float(((regions["size_px"] * regions["mpp"] / pair.frame.mpp) ** 2).sum() / 1e6)
     started = time.perf_counter()
-    nuclei = segment_slide(pair, regions, "ihc", model, segmentation)
+    nuclei = segment_slide(pair, regions, "ihc", model, segmentation.for_slide(pair.slide_id))
     own = region_ratios(
         regions,
         nuclei,

@@ -53,7 +53,7 @@ class ExamplePair:
 def draw_gallery(examples: Sequence[ExamplePair], *, stamps: Sequence[str] = ()) -> Figure:
     """A row an example: image, classes and probability on H&E, then on Ki-67."""
     if not examples:
-        return style.message_figure("no region was classified")
+        return style.message_figure("no region was classified", stamps)
     figure = style.new_figure(11, 1.95 * len(examples))
     grid = figure.subplots(len(examples), 6, squeeze=False)
     colours = ListedColormap(list(CLASS_COLOURS.values()))
@@ -87,7 +87,7 @@ def draw_importance(
     """
     known = {stain: own for stain, own in importances.items() if own}
     if not known:
-        return style.message_figure("forests that ilastik stored tell no feature importance")
+        return style.message_figure("these forests tell no feature importance", stamps)
     figure = style.new_figure(5.2 * len(known), 3.6)
     for axes, (stain, own) in zip(
         figure.subplots(1, len(known), squeeze=False)[0], known.items(), strict=True
@@ -112,7 +112,7 @@ def draw_distributions(ratios: Mapping[str, ArrayLike], *, stamps: Sequence[str]
     """
     values = {name: np.asarray(own, dtype=np.float64) for name, own in ratios.items()}
     if not any(np.isfinite(own).any() for own in values.values()):
-        return style.message_figure("no region has a ratio by pixel classes")
+        return style.message_figure("no region has a ratio by pixel classes", stamps)
     figure = style.new_figure(2.9 * len(values), 2.5)
     panels = figure.subplots(1, len(values), squeeze=False, sharex=True, sharey=True)[0]
     for axes, (name, own) in zip(panels, values.items(), strict=True):

@@ -57,10 +57,11 @@ def plain_axes(axes: Axes, *, grid: str | None = None) -> None:
     axes.set_axisbelow(True)
 
 
-def message_figure(text: str) -> Figure:
-    """A figure that says why there is nothing to draw."""
+def message_figure(text: str, stamps: Sequence[str] = ()) -> Figure:
+    """A figure that says why there is nothing to draw, with the sentences it must carry."""
     figure = new_figure(6, 1.2)
     figure.text(0.5, 0.5, text, ha="center", va="center", color=MUTED, fontsize=10)
+    stamp(figure, stamps)
     return figure
 
 
