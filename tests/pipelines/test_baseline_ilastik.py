@@ -162,7 +162,7 @@ def test_a_forest_says_what_it_is_of(found):
     assert card["label_names"] == list(CLASSES["he"])
     assert (card["counted"], card["others"]) == (["tumor nucleus"], ["other nucleus"])
     assert card["training_data"] == "phantom"
-    assert "strokes on 4 tiles of training phantoms" in card["labels_from"]
+    assert card["labels_from"] == "strokes on 4 phantom tiles"
     assert min(card["labelled_pixels"].values()) > 20
     assert sum(card["feature_importance"].values()) == pytest.approx(1)
 

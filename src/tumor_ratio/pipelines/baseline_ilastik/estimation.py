@@ -86,7 +86,9 @@ def account_of(card: Mapping[str, Any], maps: Mapping[str, Any]) -> dict[str, st
         return {"supervision": "nothing", "reason": str(card["missing"])}
     counted = ", ".join(card["counted"])
     return {
-        "supervision": f"{card['labels_from']}, share of {counted} mapped to region ratios",
+        # Tables show what stands before the semicolon.
+        "supervision": f"{card['labels_from']}, mapped; the share of {counted} goes through a map "
+        "to region ratios",
         "reason": "" if maps else "no training slide has both a share and a ratio label",
     }
 

@@ -143,7 +143,7 @@ def train_section_forest(
         )
         labelled = _counts((drawn for _, _, drawn in tiles), names)
         _write_labels(folder / PROJECT, tiles, section, selection)
-        origin, phantoms = f"strokes on {len(tiles)} tiles of training phantoms", True
+        origin, phantoms = f"strokes on {len(tiles)} phantom tiles", True
     if made is not None and made.n_channels != RGB:
         raise ConfigurationError(
             f"the forest for {section} takes images of {made.n_channels} channel(s), slides "
