@@ -41,7 +41,7 @@ def results_section(
     """Primary table and the figures on it, (title, data URI, note) each."""
     missing = [f"{name} was not scored: {reason}." for name, reason in not_scored(approaches)]
     compared = (
-        "Networks, baselines and oracle are compared on the same regions.",
+        "Models, baselines and oracle are compared on the same regions.",
         *missing,
         *standing_notes(confidence),
         *notes,
