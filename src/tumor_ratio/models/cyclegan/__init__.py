@@ -1,0 +1,1 @@
+"""Unpaired translation between stains: CycleGAN (Zhu et al. 2017)."""

@@ -1,0 +1,63 @@
+"""The networks that options describe."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from tumor_ratio.models.cyclegan.discriminators import PatchDiscriminator, PixelDiscriminator
+from tumor_ratio.models.cyclegan.initial_weights import initialise
+from tumor_ratio.models.cyclegan.options import NetworkOptions
+from tumor_ratio.models.cyclegan.resnet_generator import ResnetGenerator
+from tumor_ratio.models.cyclegan.unet_generator import UnetGenerator
+
+Generator = ResnetGenerator | UnetGenerator
+
+NETWORK_NAMES = ("G_A", "G_B", "D_A", "D_B")
+"""G_A translates A to B, which D_A tells from real B; G_B and D_B the other way round."""
+
+RESNET_BLOCKS = {"resnet_9blocks": 9, "resnet_6blocks": 6}
+UNET_LEVELS = {"unet_256": 8, "unet_128": 7}
+
+
+def make_generator(options: NetworkOptions) -> Generator:
+    """A generator with torch's own first weights."""
+    dropout = not options.no_dropout
+    if options.netG in RESNET_BLOCKS:
+        n_blocks = RESNET_BLOCKS[options.netG]
+        return ResnetGenerator(n_blocks, options.ngf, options.norm, dropout=dropout)
+    return UnetGenerator(UNET_LEVELS[options.netG], options.ngf, options.norm, dropout=dropout)
+
+
+def make_discriminator(options: NetworkOptions) -> nn.Module:
+    """A discriminator with torch's own first weights."""
+    if options.netD == "pixel":
+        return PixelDiscriminator(options.ndf, options.norm)
+    n_layers = 3 if options.netD == "basic" else options.n_layers_D
+    return PatchDiscriminator(n_layers, options.ndf, options.norm)
+
+
+class CycleGan(nn.Module):
+    """The four networks of a training.
+
+    Parameters
+    ----------
+    options : see there.
+    seed : of the first weights.
+    """
+
+    def __init__(self, options: NetworkOptions, *, seed: int) -> None:
+        super().__init__()
+        self.options = options
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.G_A, self.G_B = (self._initial(make_generator(options)) for _ in range(2))
+            self.D_A, self.D_B = (self._initial(make_discriminator(options)) for _ in range(2))
+
+    def _initial(self, network: nn.Module) -> nn.Module:
+        return initialise(network, self.options.init_type, self.options.init_gain)
+
+    def keep_activations(self, keep: bool) -> None:
+        """Whether generators keep activations for the backward pass, or compute them again."""
+        for generator in (self.G_A, self.G_B):
+            generator.gradient_checkpointing = not keep

@@ -1,0 +1,173 @@
+"""How a CycleGAN is built and trained; plain dataclasses that nest in typed parameters.
+
+Options that the PyTorch reference implementation has carry its names and its defaults.
+"""
+
+# ruff: noqa: N815 - the reference's names are these
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+from tumor_ratio.models.devices import ComputeOptions
+
+GeneratorName = Literal["resnet_9blocks", "resnet_6blocks", "unet_256", "unet_128"]
+DiscriminatorName = Literal["basic", "n_layers", "pixel"]
+NormName = Literal["instance", "batch", "none"]
+InitName = Literal["normal", "xavier", "kaiming", "orthogonal"]
+PreprocessName = Literal["resize_and_crop", "crop", "scale_width", "scale_width_and_crop", "none"]
+LearningRatePolicy = Literal["linear", "step", "cosine"]
+GanMode = Literal["lsgan", "vanilla"]
+
+
+@dataclass(frozen=True)
+class NetworkOptions:
+    """The four networks.
+
+    Parameters
+    ----------
+    netG : generators: `resnet_9blocks`, `resnet_6blocks`, `unet_256`, `unet_128`.
+    netD : discriminators: `basic` (a PatchGAN that sees 70 x 70 px), `n_layers`, `pixel`.
+    n_layers_D : convolution layers of `n_layers`, at least 1; `basic` has 3.
+    ngf, ndf : filters of the generators' and of the discriminators' first layer.
+    norm : `instance` (without affine parameters and running statistics), `batch`, `none`.
+    no_dropout : generators without dropout.
+    init_type, init_gain : first weights: `normal`, `xavier`, `kaiming` (which has no gain),
+        `orthogonal`.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+    netG: GeneratorName = "resnet_9blocks"
+    netD: DiscriminatorName = "basic"
+    n_layers_D: int = 3
+    ngf: int = 64
+    ndf: int = 64
+    norm: NormName = "instance"
+    no_dropout: bool = True
+    init_type: InitName = "normal"
+    init_gain: float = 0.02
+
+    def __post_init__(self) -> None:
+        """Check the bounds."""
+        _at_least(self, n_layers_D=1, ngf=1, ndf=1)
+        if not self.init_gain > 0:
+            raise ValueError(f"init_gain must be above 0, not {self.init_gain}")
+
+
+@dataclass(frozen=True)
+class PreprocessOptions:
+    """How an image becomes a training crop.
+
+    Parameters
+    ----------
+    preprocess : `resize_and_crop` (to a square of `load_size`, then a random crop), `crop`,
+        `scale_width` (to a width of `load_size`), `scale_width_and_crop`, `none` (sides only
+        rounded to multiples of 4).
+    load_size, crop_size : pixels.
+    no_flip : do not mirror half of the images.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+    preprocess: PreprocessName = "resize_and_crop"
+    load_size: int = 286
+    crop_size: int = 256
+    no_flip: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the bounds, and that a crop fits into what it is cut from."""
+        _at_least(self, load_size=4, crop_size=4)
+        resized = self.preprocess in ("resize_and_crop", "scale_width_and_crop")
+        if resized and self.load_size < self.crop_size:
+            raise ValueError(
+                f"load_size {self.load_size} is less than crop_size {self.crop_size}: "
+                f"`{self.preprocess}` has nothing to cut from"
+            )
+
+    @property
+    def crops(self) -> bool:
+        """Whether every image ends with `crop_size` on both sides."""
+        return self.preprocess in ("resize_and_crop", "crop", "scale_width_and_crop")
+
+
+@dataclass(frozen=True)
+class CycleGanOptions:
+    """One training.
+
+    Parameters
+    ----------
+    networks, images : see there.
+    direction : `AtoB`: G_A translates domain A to B; `BtoA` swaps the domains.
+    n_epochs, n_epochs_decay : epochs at the full learning rate, then epochs of its linear decay.
+    batch_size : images of each domain a step; 1 is the reference's.
+    serial_batches : images in their own order, instead of drawn.
+    max_dataset_size : most images of a domain an epoch; None takes all.
+    lr, beta1 : of Adam.
+    lr_policy : `linear`; `step` (a tenth every `lr_decay_iters` epochs); `cosine` (down to 0 over
+        `n_epochs`).
+    gan_mode : `lsgan` (squared error) or `vanilla` (cross entropy).
+    pool_size : earlier translations that discriminators are also shown; 0 for none.
+    lambda_A, lambda_B : weights of the cycles A -> B -> A and B -> A -> B.
+    lambda_identity : weight of the identity loss, relative to the cycles'; 0 leaves it out.
+    gradient_checkpointing : compute activations again on the way back instead of keeping them:
+        crops of twice the side in the same memory, a third slower.
+    collapse_threshold : a generator has collapsed when its translations of a fixed panel vary less
+        than this share of what they were made from; 0 never says so.
+    seed : of weights, order, crops, pool and dropout.
+    compute : see there.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+    networks: NetworkOptions = field(default_factory=NetworkOptions)
+    images: PreprocessOptions = field(default_factory=PreprocessOptions)
+    direction: Literal["AtoB", "BtoA"] = "AtoB"
+    n_epochs: int = 100
+    n_epochs_decay: int = 100
+    batch_size: int = 1
+    serial_batches: bool = False
+    max_dataset_size: int | None = None
+    lr: float = 2e-4
+    beta1: float = 0.5
+    lr_policy: LearningRatePolicy = "linear"
+    lr_decay_iters: int = 50
+    gan_mode: GanMode = "lsgan"
+    pool_size: int = 50
+    lambda_A: float = 10.0
+    lambda_B: float = 10.0
+    lambda_identity: float = 0.5
+    gradient_checkpointing: bool = False
+    collapse_threshold: float = 0.02
+    seed: int = 0
+    compute: ComputeOptions = field(default_factory=ComputeOptions)
+
+    def __post_init__(self) -> None:
+        """Check the bounds."""
+        _at_least(self, n_epochs=1, n_epochs_decay=0, batch_size=1, lr_decay_iters=1, pool_size=0)
+        _at_least(self, lambda_A=0, lambda_B=0, lambda_identity=0, seed=0)
+        if self.max_dataset_size is not None:
+            _at_least(self, max_dataset_size=1)
+        if not self.lr > 0:
+            raise ValueError(f"lr must be above 0, not {self.lr}")
+        if not 0 <= self.beta1 < 1:
+            raise ValueError(f"beta1 must be in [0, 1), not {self.beta1}")
+        if not 0 <= self.collapse_threshold < 1:
+            raise ValueError(f"collapse_threshold must be in [0, 1), not {self.collapse_threshold}")
+        if self.batch_size > 1 and not self.images.crops:
+            raise ValueError(
+                f"batch_size {self.batch_size} needs images of one size, which preprocess "
+                f"'{self.images.preprocess}' does not make"
+            )
+
+    @property
+    def epochs(self) -> int:
+        """All epochs."""
+        return self.n_epochs + self.n_epochs_decay
+
+
+def _at_least(options: Any, **bounds: float) -> None:
+    for name, least in bounds.items():
+        value = getattr(options, name)
+        if not value >= least:
+            raise ValueError(f"{name} must be at least {least}, not {value}")
