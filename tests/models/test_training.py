@@ -273,6 +273,44 @@ def test_each_phase_moves_only_its_own_parameters(tmp_path):
     assert {"train_up_loss", "train_down_loss"} <= set(trained.history[0])
 
 
+def test_a_schedule_of_its_own_and_beta1_reach_the_optimizer(tmp_path):
+    rates = {0: 1.0, 1: 0.5, 2: 0.25}
+    plan = TrainingOptions(epochs=3, optimizer=OptimizerOptions("adamw", 0.1, beta1=0.0))
+    line = Line([0.3, 0.2, 0.1])
+    with torch.no_grad():
+        line.module.weight.zero_()
+    trained = train(line, plan, CPU, tmp_path, title="line", schedule=rates.__getitem__)
+    assert [record["learning_rate"] for record in trained.history] == [0.1, 0.05, 0.025]
+    # Without momentum, Adam's steps of an almost constant gradient are the learning rates.
+    assert line.module.weight.item() == pytest.approx(0.175, abs=0.01)
+
+
+def test_a_reason_to_end_keeps_the_epoch_before_it_and_survives_a_resume(tmp_path):
+    def ending(record):
+        return "it has gone bad" if record["val_mae"] < 0.05 else ""
+
+    plan = TrainingOptions(epochs=9)
+    line = Line([0.3, 0.2, 0.01, 0.1])
+    trained = train(line, plan, CPU, tmp_path, title="line", ending=ending)
+    assert (len(trained.history), trained.best_epoch) == (3, 2)
+    assert trained.ended == "it has gone bad"
+    again = train(Line([]), plan, CPU, tmp_path, title="line", ending=ending)
+    assert again == trained
+    with pytest.raises(TumorRatioError, match="line: no epoch is usable: it has gone bad"):
+        train(Line([0.01]), plan, CPU, tmp_path / "other", title="line", ending=ending)
+
+
+def test_losses_of_phases_keep_their_own_names(tmp_path):
+    class Named(TwoPhases):
+        def training_step(self, phase, batch, generator):
+            losses = super().training_step(phase, batch, generator)
+            return {**losses, f"of_{phase}": losses["loss"]}
+
+    trained = train(Named(), TrainingOptions(epochs=1), CPU, tmp_path, title="pair")
+    names = {name for name in trained.history[0] if name.startswith("train_")}
+    assert names == {"train_up_loss", "train_down_loss", "train_of_up", "train_of_down"}
+
+
 def test_a_damaged_checkpoint_says_so(tmp_path):
     (tmp_path / "checkpoint.pt").write_bytes(b"not a checkpoint")
     with pytest.raises(TumorRatioError, match=r"checkpoint\.pt is damaged .*delete its folder"):

@@ -156,6 +156,7 @@ def test_validation_errors_weigh_slides_and_not_patches():
     [
         (lambda: OptimizerOptions(learning_rate=0), "learning_rate must be above 0"),
         (lambda: OptimizerOptions(momentum=1), r"momentum must be in \[0, 1\)"),
+        (lambda: OptimizerOptions(beta1=1), r"beta1 must be in \[0, 1\)"),
         (lambda: OptimizerOptions(weight_decay=-1), "weight_decay must be at least 0"),
         (lambda: OptimizerOptions(clip_norm=0), "clip_norm must be above 0"),
         (lambda: TrainingOptions(epochs=0), "epochs must be at least 1"),

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,16 @@ RgbBatch = NDArray[np.uint8]
 Indices = NDArray[np.intp]
 
 AHEAD = 2
+
+T = TypeVar("T", covariant=True)
+
+
+class Readable(Protocol[T]):
+    """Something that gives what belongs to some numbers."""
+
+    def read(self, indices: Indices) -> T:
+        """What belongs to the numbers, in the order asked for."""
+        ...
 
 
 class PatchSource(Protocol):
@@ -109,11 +119,9 @@ def in_batches(order: Indices, batch_size: int) -> list[Indices]:
     return np.array_split(order, -(-len(order) // batch_size)) if len(order) else []
 
 
-def read_ahead(
-    source: PatchSource, batches: Iterable[Indices]
-) -> Iterator[tuple[Indices, RgbBatch]]:
+def read_ahead(source: Readable[T], batches: Iterable[Indices]) -> Iterator[tuple[Indices, T]]:
     """Give batches in order, while a thread already reads the next two."""
-    waiting: deque[tuple[Indices, Future[RgbBatch]]] = deque()
+    waiting: deque[tuple[Indices, Future[T]]] = deque()
     pool = ThreadPoolExecutor(1, thread_name_prefix="patches")
     try:
         for indices in batches:

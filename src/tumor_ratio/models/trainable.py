@@ -39,7 +39,10 @@ class Trainable(Protocol):
     def training_step(
         self, phase: str, batch: Any, generator: torch.Generator
     ) -> Mapping[str, torch.Tensor]:
-        """Losses by name; `loss` is minimised, others are recorded. Changes no weights."""
+        """Losses by name; `loss` is minimised, others are recorded. Changes no weights.
+
+        Phases follow each other on the same batch. The names of others are the phase's own.
+        """
         ...
 
     def validate(self) -> Mapping[str, float]:

@@ -36,9 +36,17 @@ from tumor_ratio.models.training_options import OptimizerOptions, TrainingOption
 
 logger = logging.getLogger(__name__)
 
+ADAM_BETA2 = 0.999
+
 OnEpoch = Callable[[dict[str, float], int], None]
 """`on_epoch(metrics, epoch)`, called after every epoch (counted from 1); after a resume also for
 the epochs that had been finished before."""
+
+Schedule = Callable[[int], float]
+"""`schedule(step)`: share of the learning rate at a step, counted from 0."""
+
+Ending = Callable[[Mapping[str, float]], str]
+"""`ending(record)`: why an epoch's record makes further ones pointless; empty where it does not."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +55,8 @@ class Trained:
 
     history: tuple[Mapping[str, float], ...]
     best_epoch: int
+    ended: str = ""
+    """Why it ended early; empty where it ran as planned."""
 
 
 def train(
@@ -57,6 +67,8 @@ def train(
     *,
     title: str,
     on_epoch: OnEpoch | None = None,
+    schedule: Schedule | None = None,
+    ending: Ending | None = None,
 ) -> Trained:
     """Train from the folder's last checkpoint on, and leave the best epoch's weights in the module.
 
@@ -67,6 +79,8 @@ def train(
     folder : for checkpoints of this very training; a finished one is only read.
     title : names the training in the progress bar and in messages.
     on_epoch : see `OnEpoch`.
+    schedule : instead of `options.schedule`, see `Schedule`.
+    ending : see `Ending`. An epoch that ends the training so is never the best one.
 
     Returns
     -------
@@ -75,12 +89,14 @@ def train(
     Raises
     ------
     TumorRatioError
-        If a loss or the monitored metric is not finite, or the checkpoint is damaged.
+        If a loss or the monitored metric is not finite, the checkpoint is damaged, or `ending` has
+        a reason before any epoch was good.
     """
     # Dropout draws from torch's global generators, so these are set, checkpointed, and put back.
     devices = [torch.cuda.current_device()] if compute.device == "cuda" else []
     with compute.threading(), torch.random.fork_rng(devices=devices):
         loop = _Loop(trainable, options, compute, CheckpointFolder(folder), title)
+        loop.schedule, loop.ending = schedule or loop.schedule, ending or loop.ending
         loop.resume(on_epoch)
         with TrainingProgress(title, options.epochs, trainable.n_batches(), loop.step) as bar:
             while not loop.finished:
@@ -111,6 +127,9 @@ class _Loop:
         self.augmentation = torch.Generator().manual_seed(options.seed)
         torch.manual_seed(options.seed)
         self.progress = Progress()
+        n_steps = options.epochs * trainable.n_batches()
+        self.schedule: Schedule = lambda step: learning_rate_factor(options.schedule, step, n_steps)
+        self.ending: Ending = lambda record: ""
 
     @property
     def step(self) -> int:
@@ -119,12 +138,20 @@ class _Loop:
 
     @property
     def finished(self) -> bool:
-        """All epochs done, or none better for long enough."""
+        """All epochs done, none better for long enough, or a reason to go no further."""
         waited = self.progress.epoch - self.progress.best_epoch
         patience = self.options.patience
-        return self.progress.epoch >= self.options.epochs or (
-            patience is not None and waited >= patience
+        return (
+            self.progress.epoch >= self.options.epochs
+            or (patience is not None and waited >= patience)
+            or bool(self.ended)
         )
+
+    @property
+    def ended(self) -> str:
+        """Why the last epoch makes further ones pointless; empty where it does not."""
+        history = self.progress.history
+        return self.ending(history[-1]) if history else ""
 
     def resume(self, on_epoch: OnEpoch | None) -> None:
         """Continue from the folder's checkpoint, if there is one."""
@@ -189,7 +216,7 @@ class _Loop:
         weights = self.checkpoints.load_best(self.progress.best_epoch)
         self.trainable.module.load_state_dict(weights)
         self.trainable.module.eval()
-        return Trained(self.progress.history, self.progress.best_epoch)
+        return Trained(self.progress.history, self.progress.best_epoch, self.ended)
 
     def _take_step(self, batch: Any, step: int) -> dict[str, float]:
         rate = self._learning_rate(step)
@@ -205,19 +232,34 @@ class _Loop:
                 torch.nn.utils.clip_grad_norm_(
                     self.trainable.parameters(phase), self.options.optimizer.clip_norm
                 )
-            prefix = "train_" if len(self.optimizers) == 1 else f"train_{phase}_"
-            found = {prefix + name: float(value.detach()) for name, value in losses.items()}
+            found = {self._train_name(phase, n): float(v.detach()) for n, v in losses.items()}
             self._check_finite(found, f"step {step + 1}")
             optimizer.step()
             values.update(found)
         return values
+
+    def _train_name(self, phase: str, loss: str) -> str:
+        """Name in the history: every phase has a `loss`, its other losses have their own names."""
+        several = len(self.optimizers) > 1
+        return f"train_{phase}_loss" if several and loss == "loss" else f"train_{loss}"
 
     def _finish_epoch(self, epoch: int, record: Mapping[str, float]) -> None:
         monitor = self.trainable.monitor
         score = record[monitor] if monitor else -float(epoch)
         self._check_finite({monitor: score}, f"epoch {epoch}")
         history = (*self.progress.history, record)
-        if score < self.progress.best_score:
+        reason = self.ending(record)
+        if reason and not self.progress.best_epoch:
+            raise TumorRatioError(f"{self.title}: no epoch is usable: {reason}")
+        if reason:
+            logger.warning(
+                "%s: ends after epoch %d, epoch %d is kept: %s",
+                self.title,
+                epoch,
+                self.progress.best_epoch,
+                reason,
+            )
+        if score < self.progress.best_score and not reason:
             self.checkpoints.save_best(epoch, self.trainable.module.state_dict())
             self.progress = Progress(history, epoch, score)
         else:
@@ -238,9 +280,7 @@ class _Loop:
         }
 
     def _learning_rate(self, step: int) -> float:
-        n_steps = self.options.epochs * self.trainable.n_batches()
-        factor = learning_rate_factor(self.options.schedule, step, n_steps)
-        return self.options.optimizer.learning_rate * factor
+        return self.options.optimizer.learning_rate * self.schedule(step)
 
     def _check_finite(self, values: Mapping[str, float], where: str) -> None:
         for name, value in values.items():
@@ -272,4 +312,5 @@ def make_optimizer(
     ]
     if options.name == "sgd":
         return torch.optim.SGD(groups, lr=options.learning_rate, momentum=options.momentum)
-    return torch.optim.AdamW(groups, lr=options.learning_rate, fused=True)
+    betas = (options.beta1, ADAM_BETA2)
+    return torch.optim.AdamW(groups, lr=options.learning_rate, betas=betas, fused=True)

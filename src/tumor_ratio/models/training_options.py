@@ -20,7 +20,8 @@ class OptimizerOptions:
     ----------
     name : `sgd` (the study's) or `adamw`.
     learning_rate : the schedule's peak, above 0.
-    momentum : of `sgd`, in [0, 1); `adamw` keeps its usual betas.
+    momentum : of `sgd`, in [0, 1).
+    beta1 : of `adamw`, in [0, 1): its momentum; 0.9 is usual, 0.5 for adversaries.
     weight_decay : at least 0.
     clip_norm : gradients of greater norm are scaled down to it; None clips nothing.
     """
@@ -30,6 +31,7 @@ class OptimizerOptions:
     name: Literal["sgd", "adamw"] = "sgd"
     learning_rate: float = 1e-4
     momentum: float = 0.9
+    beta1: float = 0.9
     weight_decay: float = 0.0
     clip_norm: float | None = None
 
@@ -37,8 +39,9 @@ class OptimizerOptions:
         """Check the bounds."""
         if not self.learning_rate > 0:
             raise ValueError(f"learning_rate must be above 0, not {self.learning_rate}")
-        if not 0 <= self.momentum < 1:
-            raise ValueError(f"momentum must be in [0, 1), not {self.momentum}")
+        for name in ("momentum", "beta1"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} must be in [0, 1), not {getattr(self, name)}")
         if not self.weight_decay >= 0:
             raise ValueError(f"weight_decay must be at least 0, not {self.weight_decay}")
         if self.clip_norm is not None and not self.clip_norm > 0:
