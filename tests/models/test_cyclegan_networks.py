@@ -113,6 +113,22 @@ def test_the_instance_norm_is_torchs(dtype, n):
     )
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("n", [1, 3])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_the_instance_norm_s_gradient_is_right_in_every_layout(dtype, n, layout):
+    generator = torch.Generator().manual_seed(0)
+    x, given = (torch.randn(n, 6, 8, 8, generator=generator, dtype=torch.float64) for _ in "xg")
+    exact = x.clone().requires_grad_()
+    variance, mean = torch.var_mean(exact, dim=(2, 3), keepdim=True, unbiased=False)
+    ((exact - mean) / torch.sqrt(variance + 1e-5)).backward(given)
+    for arriving in (torch.contiguous_format, torch.channels_last):
+        found = x.to(dtype).contiguous(memory_format=layout).requires_grad_()
+        InstanceNorm(6)(found).backward(given.to(dtype).contiguous(memory_format=arriving))
+        tolerance = 1e-5 if dtype == torch.float32 else 0.05
+        torch.testing.assert_close(found.grad.double(), exact.grad, atol=tolerance, rtol=0)
+
+
 def test_pooled_statistics_of_parts_are_those_of_the_whole():
     x = torch.randn(1, 4, 16, 16) * 2 + 3
     parts = x.unflatten(2, (2, 8)).permute(0, 2, 1, 3, 4).flatten(0, 1)

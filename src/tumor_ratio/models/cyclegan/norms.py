@@ -46,7 +46,11 @@ class InstanceNorm(nn.InstanceNorm2d):
             return nn.functional.batch_norm(x, *self.statistics, training=False, eps=self.eps)
         if len(x) == 1 and x.dtype != torch.float32:
             return nn.functional.batch_norm(x, None, None, training=True, eps=self.eps)
-        return super().forward(x)
+        y = super().forward(x)
+        if y.requires_grad:
+            # Given a channels-last gradient, torch 2.13's instance norm gives back a wrong one.
+            y.register_hook(torch.Tensor.contiguous)
+        return y
 
     def _pooled(self, x: torch.Tensor) -> torch.Tensor:
         """Normalise all images of the batch alike, and keep their common statistics."""
