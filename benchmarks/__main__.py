@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.cluster import dask_workers
+from benchmarks.cyclegan import cyclegan
 from benchmarks.label_error import label_error
 from benchmarks.nuclei import nuclei
 from benchmarks.pixel_forest import pixel_forest
@@ -188,6 +189,7 @@ BENCHMARKS = {
     "pixel_forest": pixel_forest,
     "full_size": full_size,
     "dask": dask_workers,
+    "cyclegan": cyclegan,
 }
 
 

@@ -50,12 +50,13 @@ class ResnetGenerator(nn.Module):
 
     Attributes
     ----------
-    multiple_px : image sides must be multiples of it.
+    multiple_px, least_px : image sides must be multiples of the one, and at least the other.
     reach_px : how far an output pixel sees, instance norms' statistics aside.
     gradient_checkpointing : compute activations again in the backward pass.
     """
 
     multiple_px = 2**N_DOWN
+    least_px = 2 * multiple_px
 
     def __init__(self, n_blocks: int, n_filters: int, norm: NormName, *, dropout: bool) -> None:
         super().__init__()

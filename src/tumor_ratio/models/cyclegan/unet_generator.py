@@ -73,14 +73,14 @@ class UnetGenerator(nn.Module):
 
     Attributes
     ----------
-    multiple_px, reach_px, gradient_checkpointing : see `ResnetGenerator`; a U-Net keeps its
-        activations in any case.
+    multiple_px, least_px, reach_px, gradient_checkpointing : see `ResnetGenerator`; a U-Net keeps
+        its activations in any case.
     """
 
     def __init__(self, n_down: int, n_filters: int, norm: NormName, *, dropout: bool) -> None:
         super().__init__()
         self.gradient_checkpointing = False
-        self.multiple_px = self.reach_px = 2**n_down
+        self.multiple_px = self.least_px = self.reach_px = 2**n_down
         n = n_filters
         inside: nn.Module = SkipLevel(8 * n, 8 * n, None, norm, dropout=False)
         for _ in range(n_down - 5):
