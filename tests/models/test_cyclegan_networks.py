@@ -26,6 +26,7 @@ from tumor_ratio.models.cyclegan.recognition import (
     recognise_discriminator,
     recognise_generator,
 )
+from tumor_ratio.models.cyclegan.resnet_generator import ReflectionPad
 
 SMALL = NetworkOptions(netG="resnet_6blocks", ngf=4, ndf=4)
 
@@ -127,6 +128,21 @@ def test_the_instance_norm_s_gradient_is_right_in_every_layout(dtype, n, layout)
         InstanceNorm(6)(found).backward(given.to(dtype).contiguous(memory_format=arriving))
         tolerance = 1e-5 if dtype == torch.float32 else 0.05
         torch.testing.assert_close(found.grad.double(), exact.grad, atol=tolerance, rtol=0)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_padding_keeps_bf16_and_its_gradient_is_right_in_every_layout(layout):
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(2, 3, 8, 8, generator=generator).bfloat16().float()
+    given = torch.randn(2, 3, 12, 12, generator=generator).bfloat16().float()
+    exact = x.clone().requires_grad_()
+    nn.functional.pad(exact, (2, 2, 2, 2), mode="reflect").backward(given)
+    found = x.bfloat16().contiguous(memory_format=layout).requires_grad_()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        padded = ReflectionPad(2)(found)
+    assert padded.dtype == torch.bfloat16
+    padded.backward(given.bfloat16().contiguous(memory_format=layout))
+    torch.testing.assert_close(found.grad.float(), exact.grad, atol=0.05, rtol=0)
 
 
 def test_pooled_statistics_of_parts_are_those_of_the_whole():

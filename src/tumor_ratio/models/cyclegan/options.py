@@ -110,8 +110,8 @@ class CycleGanOptions:
     pool_size : earlier translations that discriminators are also shown; 0 for none.
     lambda_A, lambda_B : weights of the cycles A -> B -> A and B -> A -> B.
     lambda_identity : weight of the identity loss, relative to the cycles'; 0 leaves it out.
-    gradient_checkpointing : compute activations again on the way back instead of keeping them:
-        crops of twice the side in the same memory, a third slower.
+    gradient_checkpointing : generators compute activations again on the way back instead of
+        keeping them all: larger crops in the same memory.
     collapse_threshold : a generator has collapsed when its translations of a fixed panel vary less
         than this share of what they were made from; 0 never says so.
     seed : of weights, order, crops, pool and dropout.

@@ -16,6 +16,15 @@ from tumor_ratio.models.cyclegan.options import NormName
 N_DOWN = 2
 
 
+class ReflectionPad(nn.ReflectionPad2d):
+    """Reflected borders in the input's own number format: autocast would make them float32."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, C, H, W), padded."""
+        with torch.autocast(x.device.type, enabled=False):
+            return super().forward(x)
+
+
 class ResidualBlock(nn.Module):
     """Two 3 x 3 convolutions with reflected borders, added to what they were given."""
 
@@ -33,7 +42,7 @@ class ResidualBlock(nn.Module):
 
 def _convolution(n_features: int, norm: NormName) -> list[nn.Module]:
     return [
-        nn.ReflectionPad2d(1),
+        ReflectionPad(1),
         nn.Conv2d(n_features, n_features, 3, bias=has_bias(norm)),
         norm_layer(norm)(n_features),
     ]
@@ -65,7 +74,7 @@ class ResnetGenerator(nn.Module):
         self.reach_px = 3 + 1 + 2 + 8 * n_blocks + 4 + 2 + 3
         outer, self._n_blocks = n_filters, n_blocks
         layers: list[nn.Module] = [
-            nn.ReflectionPad2d(3),
+            ReflectionPad(3),
             nn.Conv2d(3, outer, 7, bias=has_bias(norm)),
             norm_layer(norm)(outer),
             nn.ReLU(inplace=True),
@@ -85,7 +94,7 @@ class ResnetGenerator(nn.Module):
                 norm_layer(norm)(n // 2),
                 nn.ReLU(inplace=True),
             ]
-        layers += [nn.ReflectionPad2d(3), nn.Conv2d(outer, 3, 7), nn.Tanh()]
+        layers += [ReflectionPad(3), nn.Conv2d(outer, 3, 7), nn.Tanh()]
         self.model = nn.Sequential(*layers)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
