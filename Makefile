@@ -45,7 +45,7 @@ viz: install  ## the graph of the pipelines in the browser
 	$(KEDRO) viz run $(ARGS)
 
 mlflow: install  ## compare the runs in the browser
-	$(KEDRO) mlflow ui $(ARGS)
+	PATH="$(abspath $(BIN)):$$PATH" $(KEDRO) mlflow ui $(ARGS)  # it starts mlflow by its name
 
 bench: install-dev  ## measure speed as ratios, ours against the straightforward way
 	$(BIN)/python -m benchmarks $(ARGS)
