@@ -31,6 +31,7 @@ from tumor_ratio.phantom.truth import truth_nuclei
 from tumor_ratio.pipelines.baseline_ilastik import create_pipeline, figures, nodes
 from tumor_ratio.pipelines.baseline_ilastik.estimation import mapped_predictions
 from tumor_ratio.pipelines.baseline_ilastik.params import IlastikParams
+from tumor_ratio.pipelines.baseline_ilastik.placing import neighbouring_patches
 from tumor_ratio.reporting.stamps import CIRCULAR, SYNTHETIC_TRAINING
 from tumor_ratio.schemas import Predictions, RatioLabels, Strokes
 
@@ -180,6 +181,22 @@ def test_few_patches_of_training_slides_and_all_others(found, material):
     counts = found["chosen"]["slide_id"].value_counts()
     n_all = len(regions_of(material["patches"], material["folds"]["slide_id"][0]))
     assert [counts[slide] for slide in material["folds"]["slide_id"]] == [9, 9, n_all, n_all]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_training_slides_patches_lie_side_by_side(seed):
+    """Nine around any patch that is not at the border: three by three."""
+    grid = [
+        Region("s", "", "patch", x, y, 10, 1.0) for y in range(0, 90, 10) for x in range(0, 90, 10)
+    ]
+    table = regions_table(grid).sample(frac=1, random_state=seed)  # in no order
+    rng, same = np.random.default_rng(seed), np.random.default_rng(seed)
+    middle = table.iloc[same.integers(len(table))][["x_px", "y_px"]].to_numpy(dtype=int)
+    chosen = neighbouring_patches(table, 9, rng)[["x_px", "y_px"]].to_numpy()
+    assert len(chosen) == 9
+    every = table[["x_px", "y_px"]].to_numpy()
+    ninth = np.sort(np.abs(every - middle).max(axis=1))[8]
+    assert np.abs(chosen - middle).max() == ninth
 
 
 def test_areas_of_the_classes_fill_every_region(found):
