@@ -533,6 +533,20 @@ def test_misspelt_methods_and_protocols_are_told(material):
         )
 
 
+def test_stains_may_have_pixel_sizes_of_their_own(material, tmp_path):
+    """Half the pixel size on Ki-67: its tiles are half as wide, and so is what is classified."""
+    m, ihc = material, {"counted": ["positive nucleus"], "others": ["negative nucleus"]}
+    options = params(ihc={**ihc, "mpp": MPP / 2})
+    drawn = nodes.draw_strokes(m["cohort"], m["tiles"], m["pair_quality"], m["folds"], options)
+    assert drawn.groupby("section")["mpp"].unique().str[0].to_dict() == {"he": MPP, "ihc": MPP / 2}
+    model = trained(nodes.train_ihc_forest(m["cohort"], drawn, options), tmp_path / "ihc")
+    assert model.card["mpp"] == MPP / 2
+    own = regions_of(m["patches"], m["cohort"].pairs[3].slide_id).iloc[:2]
+    table = classified(nodes.classify_ihc(m["cohort"], own, model, options))
+    sums = next(iter(table.values())).load().groupby("region_id")["area_um2"].sum()
+    assert np.allclose(sums, PATCH**2 * MPP**2)
+
+
 def test_strokes_need_only_the_section_they_are_drawn_on(material):
     m = material
     only = Cohort(tuple(dataclasses.replace(pair, he=None) for pair in m["cohort"]), "phantom")

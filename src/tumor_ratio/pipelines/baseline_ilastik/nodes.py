@@ -68,7 +68,7 @@ def draw_strokes(
         # A generator a stain: more tiles of one never move those of the other.
         rng = np.random.default_rng([params.strokes.seed, number])
         pairs = [pair for pair in phantoms if getattr(pair, section) is not None]
-        for pair, tile in place_tiles(pairs, kept, params.strokes, params.mpp, rng):
+        for pair, tile in place_tiles(pairs, kept, params.strokes, params.mpp_of(section), rng):
             parts.append(strokes_on(pair, tile, section, params.strokes, rng))
     return pd.concat(parts, ignore_index=True) if parts else Strokes.empty()
 
@@ -102,7 +102,7 @@ def _train(
         project_of_user(params, section),
         bool(params.executable),
         any(pair.data_kind == "phantom" for pair in cohort),
-        params.mpp,
+        params.mpp_of(section),
     )
 
 

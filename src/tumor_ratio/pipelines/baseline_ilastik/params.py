@@ -28,6 +28,8 @@ class SectionParams(Params):
 
     project: str = ""
     """An ilastik project of this stain; empty: strokes on phantoms."""
+    mpp: float | None = Field(default=None, gt=0)
+    """Micrometres a pixel of the project's images; None: `ilastik.mpp`."""
     retrain: bool = False
     """Grow a forest of the project's labels, although it stores one."""
     counted: tuple[str, ...]
@@ -54,7 +56,8 @@ class IlastikParams(Params):
     """The approach `ilastik`."""
 
     mpp: float = Field(default=1.0, gt=0)
-    """Micrometres a pixel of what is classified: that of a project's images, where one is given."""
+    """Micrometres a pixel of what is classified: that of a project's images, where one is given.
+    A stain may have its own."""
     protocol: str = "holdout"
     label_method: str = "nucleus"
     """The labels that the shares on H&E are mapped to, on training slides."""
@@ -75,6 +78,10 @@ class IlastikParams(Params):
     min_nuclei_um2: float = Field(default=400.0, ge=0)
     """With less nuclear area in a region its ratio on Ki-67 is undefined; on H&E it is answered
     with the training slides' median."""
+
+    def mpp_of(self, section: str) -> float:
+        """Micrometres a pixel at which `he` or `ihc` is classified."""
+        return self.section(section).mpp or self.mpp
 
     def section(self, section: str) -> SectionParams:
         """What holds for `he` or `ihc`."""
