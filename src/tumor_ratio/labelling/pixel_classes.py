@@ -1,4 +1,4 @@
-"""The step that classifies the pixels of one slide, and adds them up by region and class."""
+"""Classifies the pixels of one slide, and adds them up by region and class."""
 
 from __future__ import annotations
 

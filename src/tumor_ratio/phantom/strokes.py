@@ -74,10 +74,9 @@ def draw_strokes(
     near = np.flatnonzero(((xy > -40) & (xy < size_px + 40)).all(axis=1))
     nuclei, xy, radius = nuclei.iloc[near], xy[near], radius[near]
     labels = np.zeros((size_px, size_px), dtype=np.uint8)
-    for value, kind in _strokes(nuclei, section, xy, radius, size_px, mpp, per_class, rng):
+    for value, (start, end) in _strokes(nuclei, section, xy, radius, size_px, mpp, per_class, rng):
         if rng.random() < error_rate:
             value = int(rng.choice([other for other in (1, 2, 3) if other != value]))
-        start, end = kind
         _draw_line(labels, start, end, value)
     return labels
 

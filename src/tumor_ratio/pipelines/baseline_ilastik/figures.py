@@ -72,6 +72,8 @@ def show_examples(
         for section, model in models.items()
         if "missing" not in model.card
     }
+    if not views:
+        return message_figure(str(he_forest.card["missing"]), stamps)
     places = {round(index * (len(ranked) - 1) / (SHOWN - 1)) for index in range(SHOWN)}
     examples = [
         ExamplePair(region.slide_id, *(_seen(cohort, region, views.get(s)) for s in models))

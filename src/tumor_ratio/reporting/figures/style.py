@@ -60,7 +60,8 @@ def plain_axes(axes: Axes, *, grid: str | None = None) -> None:
 def message_figure(text: str, stamps: Sequence[str] = ()) -> Figure:
     """A figure that says why there is nothing to draw, with the sentences it must carry."""
     figure = new_figure(6, 1.2)
-    figure.text(0.5, 0.5, text, ha="center", va="center", color=MUTED, fontsize=10)
+    wrapped = textwrap.fill(text, 80)
+    figure.text(0.5, 0.5, wrapped, ha="center", va="center", color=MUTED, fontsize=10)
     stamp(figure, stamps)
     return figure
 
