@@ -87,6 +87,16 @@ def test_blocks_that_do_not_fit(tmp_path: Path, where: str, shape, words: str) -
         use_everything(changed(tmp_path, change))
 
 
+def test_blocks_outside_an_image_whose_size_the_project_keeps_to_itself(tmp_path: Path) -> None:
+    def change(file: h5py.File) -> None:
+        add_block(file[LABELS], "block0009", np.ones((6, 1, 1), np.uint8), "[20:26,0:1,0:1]")
+        del file[f"{INFO}/shape"]
+
+    message = refusal(changed(tmp_path, change))
+    assert "block0009: labels in rows 20 to 26" in message
+    assert "outside the image of 24 x 30" in message
+
+
 def test_labels_without_a_name(tmp_path: Path) -> None:
     def change(file: h5py.File) -> None:
         add_block(file[LABELS], "block0009", np.full((1, 1, 1), 3, np.uint8), "[0:1,0:1,0:1]")

@@ -36,6 +36,15 @@ def test_an_image_of_other_channels_is_refused(tmp_path: Path) -> None:
         classifier(drawn_image(channels=1))
 
 
+def test_pixels_whose_feature_is_the_threshold_go_right(tmp_path: Path) -> None:
+    """vigra sends left what lies below, scikit-learn what is not above."""
+    forest = stored(write_minimal(tmp_path / "p.ilp")).forest
+    features = np.full((3, 6), 100, np.float32)
+    features[1], features[2] = np.nextafter(np.float32(100), np.float32(0)), 101
+    shares = forest.predict_proba(features)
+    np.testing.assert_array_equal(shares, [[0, 1], [1, 0], [0, 1]])
+
+
 def test_values_at_the_threshold_go_right() -> None:
     topology = np.array([1, 2, 0, 0, 9, 7, 0, LEAF, 2, LEAF, 5], np.int32)
     parameters = np.array([1.0, 100.0, 9.0, 0.0, 1.0, 9.0, 1.0, 0.0])
