@@ -44,6 +44,7 @@ from tumor_ratio.datasets.worker import Outcome
 from tumor_ratio.errors import DiskFullError, SlideError
 from tumor_ratio.hooks.errors import reason_for_user
 from tumor_ratio.imaging import tiled_copy
+from tumor_ratio.imaging.pyramid import write_pyramid
 from tumor_ratio.imaging.slide import Slide, open_slide
 from tumor_ratio.models.checkpoints import CheckpointFolder, Progress
 from tumor_ratio.models.model_folder import CARD_FILE, has_model
@@ -51,7 +52,6 @@ from tumor_ratio.models.weights_files import read_weights, write_weights
 from tumor_ratio.phantom import pair as phantom_pair
 from tumor_ratio.phantom.params import PhantomParams
 from tumor_ratio.phantom.plan import plan_phantom
-from tumor_ratio.phantom.pyramid import write_pyramid
 from tumor_ratio.pipelines.data_processing.params import (
     CohortParams,
     ContactSheetParams,

@@ -6,6 +6,7 @@ from tumor_ratio.pipelines import (
     baseline_ilastik,
     data_processing,
     evaluation,
+    gan_translation,
     ground_truth,
     label_validation,
     nuclei_export,
@@ -28,9 +29,10 @@ def register_pipelines() -> dict[str, Pipeline]:
         "data_processing": data_processing.create_pipeline(),
         "ground_truth": ground_truth.create_pipeline(),
         "baseline_ilastik": baseline_ilastik.create_pipeline(),
+        "gan_translation": gan_translation.create_pipeline(),
         "regression": regression.create_pipeline(regression.APPROACHES),
         "evaluation": evaluation.create_pipeline(
-            (baseline_ilastik.APPROACH, *regression.APPROACHES)
+            (baseline_ilastik.APPROACH, gan_translation.APPROACH, *regression.APPROACHES)
         ),
         "nuclei_training": nuclei_training.create_pipeline(),
         "label_validation": label_validation.create_pipeline(),

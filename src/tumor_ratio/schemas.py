@@ -230,6 +230,49 @@ class TrainingParts(Table):
     weight: Series[float] = pa.Field(ge=0)
 
 
+class TranslationSquares(Table):
+    """Where images of both stains are cut: squares to train on, tiles to choose the epoch by."""
+
+    region_id: Series[str] = pa.Field(unique=True)
+    slide_id: Series[str]
+    tile_id: Series[str]
+    kind: Series[str] = pa.Field(isin=["tile", "patch"])
+    x_px: Series[int]
+    y_px: Series[int]
+    size_px: Series[int] = pa.Field(gt=0)
+    mpp: Series[float] = pa.Field(gt=0)
+    split: Series[str] = pa.Field(isin=["train", "validation"])
+    tumor_ratio: Series[float] = pa.Field(**RATIO)
+    """Of a training square."""
+
+
+class TranslationScores(Table):
+    """How a test slide's virtual Ki-67 agrees with the H&E slide and with the next section."""
+
+    slide_id: Series[str] = pa.Field(unique=True)
+    n_regions: Series[int] = pa.Field(ge=0)
+    n_cells: Series[int] = pa.Field(ge=0)
+    spearman: Series[float] = pa.Field(ge=-1, le=1, nullable=True)
+    """Of the regions' virtual and measured ratios."""
+    ratio_virtual: Series[float] = pa.Field(**RATIO)
+    ratio_measured: Series[float] = pa.Field(**RATIO)
+    mask_dice: Series[float] = pa.Field(**RATIO)
+    """Overlap of positive nuclear area in cells as large as sections agree at."""
+    mask_dice_even: Series[float] = pa.Field(**RATIO)
+    """Of the measured amount, spread evenly over the nuclei: what knowing no place gives."""
+    dab_od_virtual: Series[float] = pa.Field(nullable=True)
+    """Mean DAB density of nuclei."""
+    dab_od_measured: Series[float] = pa.Field(nullable=True)
+    dab_spearman: Series[float] = pa.Field(ge=-1, le=1, nullable=True)
+    """Of the cells' amounts of DAB in nuclei."""
+    nuclei_he: Series[int] = pa.Field(ge=0)
+    nuclei_virtual: Series[int] = pa.Field(ge=0)
+    nuclei_recall: Series[float] = pa.Field(**RATIO)
+    """Share of the H&E slide's nuclei that are there on its translation."""
+    nuclei_precision: Series[float] = pa.Field(**RATIO)
+    nuclei_f1: Series[float] = pa.Field(**RATIO)
+
+
 class Folds(Table):
     """Which part of a protocol's fold a slide belongs to."""
 

@@ -156,14 +156,15 @@ def test_checkpointing_changes_no_weight(tmp_path):
 def test_the_metric_chooses_the_epoch_and_is_given_the_generator(tmp_path):
     scores, seen = [0.3, 0.1, 0.2], []
 
-    def metric(generator: torch.nn.Module) -> float:
+    def metric(generator: torch.nn.Module) -> dict[str, float]:
         assert not generator.training
         seen.append(generator.model[1].weight.clone())
-        return scores[len(seen) - 1]
+        return {"val_ratio_error": scores[len(seen) - 1], "val_other": 1.0 / len(seen)}
 
     gan, trained = fit(tmp_path, options(n_epochs=2), metric=metric)
     assert trained.best_epoch == 2
-    assert [record["val_translation"] for record in trained.history] == scores
+    assert [record["val_ratio_error"] for record in trained.history] == scores
+    assert trained.history[1]["val_other"] == 0.5
     assert torch.equal(gan.G_A.model[1].weight, seen[1])
 
 

@@ -7,10 +7,10 @@ import openslide
 import pytest
 import tifffile
 
+from tumor_ratio.imaging.pyramid import write_pyramid
 from tumor_ratio.phantom.fields import tissue_fields
 from tumor_ratio.phantom.pair import PhantomFiles, render_pair
 from tumor_ratio.phantom.plan import PhantomSlide
-from tumor_ratio.phantom.pyramid import write_pyramid
 from tumor_ratio.phantom.render import SectionPainter, section_painter
 from tumor_ratio.phantom.sections import cut_section, section_transform
 from tumor_ratio.phantom.truth import truth_nuclei, truth_plan, truth_tumor_mask

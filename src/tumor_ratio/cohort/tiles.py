@@ -74,7 +74,13 @@ def tiles_of_pair(pair: SlidePair, params: TileParams) -> list[Region]:
     ]
 
 
-def patches_of_pair(pair: SlidePair, tiles: pd.DataFrame, params: PatchParams) -> pd.DataFrame:
+def patches_of_pair(
+    pair: SlidePair,
+    tiles: pd.DataFrame,
+    params: PatchParams,
+    *,
+    called: str = "patches",
+) -> pd.DataFrame:
     """Patches inside the given tiles of one slide.
 
     Parameters
@@ -82,6 +88,7 @@ def patches_of_pair(pair: SlidePair, tiles: pd.DataFrame, params: PatchParams) -
     pair : the slides, for the frame's size.
     tiles : the slide's tiles (`schemas.Regions`).
     params : size and distance of the patches.
+    called : their parameter group, for messages.
 
     Returns
     -------
@@ -103,9 +110,9 @@ def patches_of_pair(pair: SlidePair, tiles: pd.DataFrame, params: PatchParams) -
         tile_px = tile.side_px(frame.mpp)
         if side_px > tile_px * (1 + 1e-9):
             raise ConfigurationError(
-                f"patches of {params.size_px * params.mpp:g} um do not fit tiles of "
+                f"{called} of {params.size_px * params.mpp:g} um do not fit tiles of "
                 f"{tile.side_um:g} um",
-                "reduce patches.size_px or patches.mpp, or enlarge tiles.size_px",
+                f"reduce {called}.size_px or {called}.mpp, or enlarge tiles.size_px",
             )
         offsets = grid_offsets(max(1, round(tile_px)), side_px, step_px, "drop")
         xs = _within(frame.width_px, tile.x_px, offsets, side_px)

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tumor_ratio.imaging.readers import RgbImage
 from tumor_ratio.imaging.regions import Region
-from tumor_ratio.imaging.slide import Slide
+
+
+class ReadsRectangles(Protocol):
+    """A slide, or what reads like one."""
+
+    def read(
+        self, x_px: float, y_px: float, size_px: int | tuple[int, int], mpp: float
+    ) -> RgbImage:
+        """(H, W, 3) uint8; see `Slide.read`."""
+        ...
 
 
 class PatchReader:
@@ -17,7 +27,7 @@ class PatchReader:
 
     Parameters
     ----------
-    slides : slides by slide id; every region's is among them.
+    slides : slides by slide id, or what reads like them; every region's is among them.
     regions : the patches, numbered in this order; all of one `size_px`.
     cache_mb : megabytes of pixels to keep in memory, at least 0.
 
@@ -33,7 +43,7 @@ class PatchReader:
     """
 
     def __init__(
-        self, slides: Mapping[str, Slide], regions: Sequence[Region], cache_mb: float
+        self, slides: Mapping[str, ReadsRectangles], regions: Sequence[Region], cache_mb: float
     ) -> None:
         if len({region.size_px for region in regions}) > 1:
             raise ValueError("a patch reader's regions are of one size")

@@ -8,9 +8,51 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from tumor_ratio.cohort.pair import SlidePair
+from tumor_ratio.errors import SlideError
 from tumor_ratio.imaging.outlines import unpack_outlines
+from tumor_ratio.imaging.regions import Region
 from tumor_ratio.metrics.ratios import slide_ratio
 from tumor_ratio.reporting.figures.nuclei_overlay import NucleiTile
+
+MPP = 0.5
+
+
+def section_picture(
+    pair: SlidePair, tile: Region, nuclei: pd.DataFrame, title: str, *, most_um: float
+) -> NucleiTile:
+    """The middle of a tile on the IHC slide's own pixels, where nuclei were segmented.
+
+    Parameters
+    ----------
+    pair : with an IHC slide.
+    tile : in the pair's frame.
+    nuclei : `tumor_ratio.schemas.Nuclei` of the IHC slide.
+    title : the beginning of its title.
+    most_um : most of the tile's width that is shown: in more, nuclei would be too small to see.
+
+    Raises
+    ------
+    SlideError
+        If the slide is missing or cannot be read.
+    """
+    slide = pair.ihc
+    if slide is None:
+        raise SlideError(pair.slide_id, "has no IHC slide", "leave it out")
+    centre_um = np.array([[tile.x_px, tile.y_px]]) * pair.frame.mpp + tile.side_um / 2
+    if pair.he is not None:
+        centre_um = pair.transform.forward(centre_um)
+    x_um, y_um = centre_um[0].tolist()
+    side_um = min(tile.side_um, most_um)
+    corner = ((x_um - side_um / 2) / slide.mpp, (y_um - side_um / 2) / slide.mpp)
+    return nuclei_tile(
+        slide.read(*corner, round(side_um / MPP), MPP),
+        nuclei,
+        corner_px=corner,
+        level0_mpp=slide.mpp,
+        mpp=MPP,
+        title=title,
+    )
 
 
 def nuclei_tile(

@@ -13,6 +13,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.stats import rankdata
 
 FloatArray = NDArray[np.float64]
 Loss = Callable[[FloatArray, FloatArray], FloatArray]
@@ -57,6 +58,28 @@ REGION_METRICS: Final[dict[str, Loss]] = {
     "bin_accuracy": is_in_bin,
 }
 """Metrics that are means of one number a region. Balanced accuracy is not one of them."""
+
+
+def spearman(first: ArrayLike, second: ArrayLike) -> float:
+    """Spearman's rank correlation, ties averaged.
+
+    Parameters
+    ----------
+    first, second : (N,); pairs in which either is NaN are left out.
+
+    Returns
+    -------
+    float
+        NaN with fewer than two pairs, or where either is constant.
+    """
+    one, two = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+    both = np.isfinite(one) & np.isfinite(two)
+    if both.sum() < 2:
+        return math.nan
+    ranks = rankdata(one[both]), rankdata(two[both])
+    if any(np.ptp(each) == 0 for each in ranks):
+        return math.nan
+    return float(np.corrcoef(*ranks)[0, 1])
 
 
 def bin_of(ratio: ArrayLike) -> NDArray[np.int64]:

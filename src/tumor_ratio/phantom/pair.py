@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tumor_ratio.atomic import folder_written_whole, remove_unfinished
+from tumor_ratio.imaging.pyramid import BLOCK_TILES, write_pyramid
 from tumor_ratio.imaging.transform import Transform
 from tumor_ratio.phantom.fields import tissue_fields
 from tumor_ratio.phantom.plan import PhantomSlide
-from tumor_ratio.phantom.pyramid import BLOCK_TILES, write_pyramid
 from tumor_ratio.phantom.render import section_painter
 from tumor_ratio.phantom.sections import cut_section, section_transform
 from tumor_ratio.phantom.truth import SECTIONS, write_truth

@@ -38,7 +38,7 @@ def fit_cyclegan(
     folder : for checkpoints.
     title : names the training in messages.
     initial : folder with `latest_net_G_A.pth` and the other three, to start from.
-    metric : of G_A on validation slides, to be minimised; its best epoch is kept. Without it the
+    metric : of G_A on validation slides; the epoch of the least `METRIC` is kept. Without it the
         last epoch is.
     on_epoch : see `training.OnEpoch`.
 

@@ -15,13 +15,15 @@ from tumor_ratio.models.cyclegan.image_pool import ImagePool
 from tumor_ratio.models.cyclegan.networks import CycleGan
 from tumor_ratio.models.cyclegan.options import CycleGanOptions
 from tumor_ratio.models.cyclegan.rgb_values import to_network
+from tumor_ratio.models.cyclegan.stain_loss import stain_loss
 from tumor_ratio.models.cyclegan.unpaired_images import Pair, UnpairedImages
 from tumor_ratio.models.devices import Compute
 
-GeneratorMetric = Callable[[nn.Module], float]
-"""`metric(G_A)`: what is wrong with the translations of a generator in evaluation mode; finite."""
+GeneratorMetric = Callable[[nn.Module], Mapping[str, float]]
+"""`metric(G_A)`: figures of the translations of a generator in evaluation mode. `METRIC` is among
+them and finite: what is wrong with them."""
 
-METRIC = "val_translation"
+METRIC = "val_ratio_error"
 
 
 class CycleGanTraining:
@@ -84,7 +86,7 @@ class CycleGanTraining:
             for name, network, shown in zip(SPREADS, generators, self._panels, strict=True):
                 found[name] = spread(shown, [network(image) for image in shown])
         if self.metric is not None:
-            found[METRIC] = self.metric(self.module.G_A)
+            found.update(self.metric(self.module.G_A))
         return found
 
     def extra_state(self) -> dict[str, Any]:
@@ -115,6 +117,9 @@ class CycleGanTraining:
             share = options.lambda_identity
             losses["idt_A"] = options.lambda_B * share * image_distance(gan.G_A(real_B), real_B)
             losses["idt_B"] = options.lambda_A * share * image_distance(gan.G_B(real_A), real_A)
+        if options.lambda_stain > 0:
+            distance = stain_loss(fake_B, real_B, options.stain_cell_px)
+            losses["stain"] = options.lambda_stain * distance
         self._shown = {
             "real_A": real_A,
             "real_B": real_B,

@@ -110,6 +110,9 @@ class CycleGanOptions:
     pool_size : earlier translations that discriminators are also shown; 0 for none.
     lambda_A, lambda_B : weights of the cycles A -> B -> A and B -> A -> B.
     lambda_identity : weight of the identity loss, relative to the cycles'; 0 leaves it out.
+    lambda_stain : weight of the stain loss, which the reference lacks: translations to domain B
+        shall hold as much DAB as its image of the same place, in cells of `stain_cell_px` pixels.
+        Above 0, images are no longer drawn independently: the i-th of A comes with the i-th of B.
     gradient_checkpointing : generators compute activations again on the way back instead of
         keeping them all: larger crops in the same memory.
     collapse_threshold : a generator has collapsed when its translations of a fixed panel vary less
@@ -137,6 +140,8 @@ class CycleGanOptions:
     lambda_A: float = 10.0
     lambda_B: float = 10.0
     lambda_identity: float = 0.5
+    lambda_stain: float = 0.0
+    stain_cell_px: int = 32
     gradient_checkpointing: bool = False
     collapse_threshold: float = 0.02
     seed: int = 0
@@ -145,7 +150,8 @@ class CycleGanOptions:
     def __post_init__(self) -> None:
         """Check the bounds."""
         _at_least(self, n_epochs=1, n_epochs_decay=0, batch_size=1, lr_decay_iters=1, pool_size=0)
-        _at_least(self, lambda_A=0, lambda_B=0, lambda_identity=0, seed=0)
+        _at_least(self, lambda_A=0, lambda_B=0, lambda_identity=0, lambda_stain=0)
+        _at_least(self, stain_cell_px=1, seed=0)
         if self.max_dataset_size is not None:
             _at_least(self, max_dataset_size=1)
         if not self.lr > 0:
@@ -160,10 +166,52 @@ class CycleGanOptions:
                 f"'{self.images.preprocess}' does not make"
             )
 
+        if self.lambda_stain > 0 and self.direction != "AtoB":
+            raise ValueError("lambda_stain compares images of domain B: direction must be AtoB")
+
+    @property
+    def paired(self) -> bool:
+        """Whether a step shows images of the same place in both domains."""
+        return self.lambda_stain > 0
+
     @property
     def epochs(self) -> int:
         """All epochs."""
         return self.n_epochs + self.n_epochs_decay
+
+
+@dataclass(frozen=True)
+class BlockOptions:
+    """How an image is cut.
+
+    Parameters
+    ----------
+    block_px : side of a block; a multiple of the generator's, at least 64. Memory grows with its
+        square: with 64 filters, 1024 px take 0.5 GB in float32.
+    overlap_px : least overlap of neighbours.
+    crop_px, crops_mpx : statistics are measured on the whole image where it has at most so many
+        million pixels; on a larger one, on squares spread over it that have so many together. With
+        64 filters each million takes 0.5 GB in float32, 0.3 GB in bf16.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+    block_px: int = 1024
+    overlap_px: int = 128
+    crop_px: int = 256
+    crops_mpx: float = 4.2
+
+    def __post_init__(self) -> None:
+        """Check the bounds."""
+        if self.block_px < 64:
+            raise ValueError(f"block_px must be at least 64, not {self.block_px}")
+        if not 0 <= self.overlap_px <= self.block_px // 2:
+            raise ValueError(
+                f"overlap_px must be in [0, {self.block_px // 2}], half a block, "
+                f"not {self.overlap_px}"
+            )
+        if self.crop_px < 64 or not self.crops_mpx > 0:
+            raise ValueError("crop_px must be at least 64, and crops_mpx above 0")
 
 
 def _at_least(options: Any, **bounds: float) -> None:

@@ -10,8 +10,6 @@ where the image goes on: blocks overlap, their borders count nothing, and they f
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -25,45 +23,12 @@ from tumor_ratio.models.cyclegan.norms import (
     instance_norms,
     pooled_statistics,
 )
+from tumor_ratio.models.cyclegan.options import BlockOptions
 from tumor_ratio.models.cyclegan.rgb_values import RgbImage, as_rgb, from_network, to_network
 from tumor_ratio.models.devices import Compute
 
 ReadRgb = Callable[[int, int, int, int], RgbImage]
 """`read(y_px, x_px, height_px, width_px)`: (height_px, width_px, 3) uint8."""
-
-
-@dataclass(frozen=True)
-class BlockOptions:
-    """How an image is cut.
-
-    Parameters
-    ----------
-    block_px : side of a block; a multiple of the generator's, at least 64. Memory grows with its
-        square: with 64 filters, 1024 px take 0.5 GB in float32.
-    overlap_px : least overlap of neighbours.
-    crop_px, crops_mpx : statistics are measured on the whole image where it has at most so many
-        million pixels; on a larger one, on squares spread over it that have so many together. With
-        64 filters each million takes 0.5 GB in float32, 0.3 GB in bf16.
-    """
-
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
-
-    block_px: int = 1024
-    overlap_px: int = 128
-    crop_px: int = 256
-    crops_mpx: float = 4.2
-
-    def __post_init__(self) -> None:
-        """Check the bounds."""
-        if self.block_px < 64:
-            raise ValueError(f"block_px must be at least 64, not {self.block_px}")
-        if not 0 <= self.overlap_px <= self.block_px // 2:
-            raise ValueError(
-                f"overlap_px must be in [0, {self.block_px // 2}], half a block, "
-                f"not {self.overlap_px}"
-            )
-        if self.crop_px < 64 or not self.crops_mpx > 0:
-            raise ValueError("crop_px must be at least 64, and crops_mpx above 0")
 
 
 def translate(

@@ -45,6 +45,12 @@ class UnpairedImages:
                     f"domain {name} is empty: unpaired translation needs images of both",
                     "check which slides and splits it is made from",
                 )
+        if options.paired and len(domain_a) != len(domain_b):
+            raise TumorRatioError(
+                f"the domains hold {len(domain_a)} and {len(domain_b)} images, and the stain loss "
+                "compares those of the same place",
+                "give both domains an image of each place, or set `lambda_stain: 0`",
+            )
         swapped = options.direction == "BtoA"
         self.domains = (domain_b, domain_a) if swapped else (domain_a, domain_b)
         self.options, self.multiple_px = options, multiple_px
@@ -61,7 +67,7 @@ class UnpairedImages:
         """One epoch; everything random is drawn before the first batch.
 
         Every image of the larger domain comes once. The other domain's are drawn, or come in turn
-        with `serial_batches`.
+        with `serial_batches`; with the stain loss it is the image of the same place, cut alike.
         """
         n, (n_a, n_b) = len(self), self._lengths()
         order = np.arange(n) if self.options.serial_batches else generator.permutation(n)
@@ -69,7 +75,7 @@ class UnpairedImages:
         if n_b > n_a and not self.options.serial_batches:
             first, second = generator.integers(n_a, size=n), order
         else:
-            first, second = order % n_a, drawn
+            first, second = order % n_a, order if self.options.paired else drawn
         seeds = generator.integers(2**62, size=n)
         plan = _Plan(self, first, second, seeds)
         for _, pair in read_ahead(plan, in_batches(np.arange(n), self.options.batch_size)):
@@ -101,10 +107,13 @@ class _Plan:
         self.images, self.chosen, self.seeds = images, (first, second), seeds
 
     def read(self, places: Indices) -> Pair:
+        apart = not self.images.options.paired
         a, b = (
             np.stack(
                 [
-                    self.images.read(domain, int(chosen[place]), int(self.seeds[place]) + domain)
+                    self.images.read(
+                        domain, int(chosen[place]), int(self.seeds[place]) + apart * domain
+                    )
                     for place in places
                 ]
             )

@@ -5,20 +5,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 
-import numpy as np
 import pandas as pd
 
-from tumor_ratio.cohort.pair import Cohort, SlidePair
+from tumor_ratio.cohort.pair import Cohort
 from tumor_ratio.datasets.partition_folder import PartitionRef
 from tumor_ratio.errors import SlideError
-from tumor_ratio.imaging.regions import Region, iter_regions
-from tumor_ratio.labelling.pictures import nuclei_tile
+from tumor_ratio.imaging.regions import iter_regions
+from tumor_ratio.labelling.pictures import section_picture
 from tumor_ratio.reporting.figures.nuclei_overlay import NucleiTile
 
 logger = logging.getLogger(__name__)
 
 SHOWN = 3
-MPP = 0.5
 MOST_SIDE_UM = 200.0
 """A tile's middle of this width is shown: in more of it nuclei would be too small to see."""
 
@@ -46,30 +44,14 @@ def example_tiles(
         candidates = list(iter_regions(own[own["slide_id"] == slide_id]))
         try:
             pictures.append(
-                _picture(
-                    cohort[slide_id], candidates[len(candidates) // 2], ihc_nuclei[slide_id].load()
+                section_picture(
+                    cohort[slide_id],
+                    candidates[len(candidates) // 2],
+                    ihc_nuclei[slide_id].load(),
+                    slide_id,
+                    most_um=MOST_SIDE_UM,
                 )
             )
         except SlideError as error:
             logger.warning("no picture of nuclei: %s", error)
     return pictures
-
-
-def _picture(pair: SlidePair, tile: Region, nuclei: pd.DataFrame) -> NucleiTile:
-    """The middle of a tile on the IHC slide's own pixels, where nuclei were segmented."""
-    slide = pair.ihc
-    assert slide is not None
-    centre_um = np.array([[tile.x_px, tile.y_px]]) * pair.frame.mpp + tile.side_um / 2
-    if pair.he is not None:
-        centre_um = pair.transform.forward(centre_um)
-    x_um, y_um = centre_um[0].tolist()
-    side_um = min(tile.side_um, MOST_SIDE_UM)
-    corner = ((x_um - side_um / 2) / slide.mpp, (y_um - side_um / 2) / slide.mpp)
-    return nuclei_tile(
-        slide.read(*corner, round(side_um / MPP), MPP),
-        nuclei,
-        corner_px=corner,
-        level0_mpp=slide.mpp,
-        mpp=MPP,
-        title=pair.slide_id,
-    )

@@ -9,8 +9,8 @@ from kedro.pipeline import Node, Pipeline
 
 from tumor_ratio.pipelines.evaluation import figures, nodes, report
 
-DEFAULT_APPROACHES = ("ilastik", "resnet18", "levit_128s")
-WITH_ACCOUNT = ("ilastik",)
+DEFAULT_APPROACHES = ("ilastik", "cyclegan", "resnet18", "levit_128s")
+WITH_ACCOUNT = ("ilastik", "cyclegan")
 """Approaches that say themselves what they learned from, and why they have no answer."""
 
 

@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from tumor_ratio.cohort.origin import training_origin
 from tumor_ratio.cohort.pair import SlidePair
 from tumor_ratio.errors import ConfigurationError
 from tumor_ratio.imaging.patches import PatchReader
 from tumor_ratio.imaging.regions import iter_regions
 from tumor_ratio.imaging.slide import Slide
+from tumor_ratio.metrics.aggregation import slide_weights
 from tumor_ratio.metrics.calibration import fit_monotone
 from tumor_ratio.models.regressor_options import architecture_of
 from tumor_ratio.pipelines.regression.params import LearningParams
-from tumor_ratio.reporting.stamps import stamps_for
 from tumor_ratio.steps import step
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from tumor_ratio.models.training import OnEpoch, Trained
 
 CHECKPOINTS = "checkpoints"
-DOMAIN_FIELDS = ("species", "organ", "stain", "marker", "marker_meaning")
 
 
 @step(version=4)
@@ -139,7 +139,6 @@ def _origin(
     approach: str, pairs: tuple[SlidePair, ...], table: pd.DataFrame, params: LearningParams
 ) -> dict[str, Any]:
     """What the model is and what it learned from."""
-    kind = "phantom" if any(pair.data_kind == "phantom" for pair in pairs) else "real"
     parts = dict(iter(table.groupby("split")))
     return {
         "approach": approach,
@@ -147,9 +146,7 @@ def _origin(
         "label_method": params.label_method,
         "reference": "ihc_measured",
         "protocol": params.protocol,
-        "training_data": kind,
-        "stamps": list(stamps_for(kind)),  # type: ignore[arg-type]
-        "domain": {name: _values(pairs, name) for name in DOMAIN_FIELDS},
+        **training_origin(pairs),
         "slides": {split: sorted(rows["slide_id"].unique()) for split, rows in parts.items()},
         "n_patches": {split: len(rows) for split, rows in parts.items()},
     }
@@ -177,25 +174,13 @@ def _outcome(
             "val_mae_of_training_median": validation_metrics(median, validation)["val_mae"],
         },
         "calibration": fit_monotone(
-            predicted, validation.ratios, _equal_slides(validation.slides)
+            predicted, validation.ratios, slide_weights(validation.slides)
         ).to_record(),
         "device": predictor.compute.device,
         "precision": predictor.compute.precision,
         "threads": predictor.compute.threads,
         "pretrained": params.backbone.pretrained or bool(params.backbone.weights_path),
     }
-
-
-def _equal_slides(slides: np.ndarray) -> np.ndarray:
-    """Weights that give every slide the same total."""
-    _, slide = np.unique(slides, return_inverse=True)
-    return 1 / np.bincount(slide)[slide]
-
-
-def _values(pairs: tuple[SlidePair, ...], name: str) -> list[str]:
-    """What the slides declare, each once; empty where one of them declares nothing."""
-    values = [pair.meta.get(name) for pair in pairs]
-    return sorted({str(value) for value in values}) if all(values) else []
 
 
 def _one(table: pd.DataFrame, column: str) -> Any:

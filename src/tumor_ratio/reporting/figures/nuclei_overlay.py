@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -58,19 +59,27 @@ def draw_nuclei_tiles(tiles: Sequence[NucleiTile], *, stamps: Sequence[str] = ()
             height, width = tile.rgb.shape[:2]
             axes.imshow(tile.rgb, extent=(0, width, height, 0))
             if outlined:
-                colours = [POSITIVE if positive else NEGATIVE for positive in tile.positive]
-                axes.add_collection(
-                    PolyCollection(
-                        tile.polygons, facecolors="none", edgecolors=colours, linewidths=0.9
-                    )
-                )
+                outline_nuclei(axes, tile)
             else:
                 axes.set_title(tile.title, fontsize=7, color=style.INK, loc="left")
             axes.set(xlim=(0, width), ylim=(height, 0))
+    outline_legend(figure)
+    style.stamp(figure, stamps)
+    return figure
+
+
+def outline_nuclei(axes: Axes, tile: NucleiTile) -> None:
+    """Draw a tile's outlines over its picture."""
+    colours = [POSITIVE if positive else NEGATIVE for positive in tile.positive]
+    axes.add_collection(
+        PolyCollection(tile.polygons, facecolors="none", edgecolors=colours, linewidths=0.9)
+    )
+
+
+def outline_legend(figure: Figure) -> None:
+    """Say what the outlines' colours mean."""
     handles = [
         Line2D([], [], color=colour, label=name)
         for colour, name in ((POSITIVE, "positive"), (NEGATIVE, "negative"))
     ]
     figure.legend(handles=handles, loc="outside upper right", ncols=2, fontsize=8, frameon=False)
-    style.stamp(figure, stamps)
-    return figure

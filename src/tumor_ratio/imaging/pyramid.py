@@ -32,18 +32,20 @@ def write_pyramid(
     tile_px: int,
     jpeg_quality: int,
     block_tiles: int = BLOCK_TILES,
+    description: str = "",
 ) -> None:
     """Write a pyramid that OpenSlide opens; pixels are read once, in strips of tiles.
 
     Levels halve until the larger side is at most 512 pixels. Each level is averaged, while the one
-    above is written, into a temporary file beside `path`. Tags hold sizes, JPEG tables and the
-    pixel size only: no date, software or description. Equal pixels give equal bytes.
+    above is written, into a temporary file beside `path`. Tags hold sizes, JPEG tables, the pixel
+    size and the description only: no date or software. Equal pixels give equal bytes.
 
     Parameters
     ----------
     path : the finished file; written under a temporary name and renamed, so it is whole or absent.
     read : gives level 0's pixels, called in row-major order.
     block_tiles : width of a block, in tiles; no effect on the result.
+    description : ASCII text for the tag ImageDescription of level 0; empty for none.
 
     Raises
     ------
@@ -77,6 +79,7 @@ def write_pyramid(
                 subfiletype=1 if level else 0,
                 resolution=(per_cm, per_cm),
                 resolutionunit="CENTIMETER",
+                description=description if description and not level else None,
                 metadata=None,
                 software=False,
                 maxworkers=1,

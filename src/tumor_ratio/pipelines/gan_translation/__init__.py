@@ -1,0 +1,6 @@
+"""The pipeline gan_translation: virtual Ki-67 from H&E with a CycleGAN."""
+
+from tumor_ratio.pipelines.gan_translation.pipeline import create_pipeline
+from tumor_ratio.pipelines.gan_translation.training_step import APPROACH
+
+__all__ = ["APPROACH", "create_pipeline"]

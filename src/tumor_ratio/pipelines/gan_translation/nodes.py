@@ -1,0 +1,276 @@
+"""Nodes of the CycleGAN: squares, training, virtual slides, ratios, scores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tumor_ratio.cohort.pair import Cohort
+from tumor_ratio.cohort.tiles import PatchParams, patches_of_pair
+from tumor_ratio.datasets.partition_folder import PartitionRef
+from tumor_ratio.datasets.trained_model import ModelRef
+from tumor_ratio.errors import ConfigurationError
+from tumor_ratio.imaging.regions import regions_of
+from tumor_ratio.labelling.params import NucleiModelParams, RatioLabelParams, SegmentationParams
+from tumor_ratio.metrics.folds import slides_of
+from tumor_ratio.metrics.ratios import region_ratios
+from tumor_ratio.models.segmenter import locate_segmenter
+from tumor_ratio.pipelines.gan_translation.estimation import account_of, calibrated_predictions
+from tumor_ratio.pipelines.gan_translation.params import CycleGanParams
+from tumor_ratio.pipelines.gan_translation.slide_scores import mean_scores, score_slide
+from tumor_ratio.pipelines.gan_translation.slide_steps import measure_translation, translate_slide
+from tumor_ratio.pipelines.gan_translation.squares import (
+    candidate_squares,
+    draw_evenly,
+    most_labelled_tiles,
+)
+from tumor_ratio.pipelines.gan_translation.training_step import (
+    APPROACH,
+    Measuring,
+    adopt_generator,
+    train_cyclegan,
+)
+from tumor_ratio.reporting.stamps import CIRCULAR, stamps_for
+from tumor_ratio.schemas import RatioLabels, TranslationScores
+from tumor_ratio.steps import SlideTasks
+
+Parts = Mapping[str, PartitionRef]
+VIRTUAL = "virtual"
+"""`label_method` of ratios that were measured on virtual Ki-67."""
+
+
+def choose_squares(
+    cohort: Cohort,
+    tiles: pd.DataFrame,
+    patches: pd.DataFrame,
+    pair_quality: pd.DataFrame,
+    ihc_nuclei: Parts,
+    ratio_labels: pd.DataFrame,
+    folds: pd.DataFrame,
+    params: CycleGanParams,
+) -> pd.DataFrame:
+    """Squares of training slides, which both stains are cut at, and tiles of validation slides."""
+    kept = tiles[tiles["region_id"].isin(_kept(pair_quality))]
+    training = slides_of(folds, params.protocol, "train")
+    if not training:
+        raise ConfigurationError(
+            f"no slide trains by the protocol '{params.protocol}'",
+            f"set {APPROACH}.protocol to one of: {', '.join(sorted(set(folds['protocol'])))}",
+        )
+    candidates = [
+        candidate_squares(
+            pair,
+            regions_of(kept, pair.slide_id),
+            ihc_nuclei[pair.slide_id].load(),
+            params.squares,
+        )
+        for pair in cohort
+        if pair.slide_id in training and pair.slide_id in ihc_nuclei and pair.he is not None
+    ]
+    found = [table for table in candidates if len(table)]
+    labelled = _labelled(patches, pair_quality, ratio_labels, params)
+    validation = slides_of(folds, params.protocol, "validation")
+    chosen = most_labelled_tiles(
+        labelled[labelled["slide_id"].isin(validation)], params.validation_tiles
+    )
+    if not found or not chosen:
+        what = "training slide has a square" if not found else "validation slide has a patch"
+        raise ConfigurationError(
+            f"no {what} with enough nuclei in a kept tile",
+            "look at the contact sheet, and at tile_selection, pair_quality and ratio_labels",
+        )
+    squares = pd.concat(found, ignore_index=True)
+    drawn = draw_evenly(
+        squares["tumor_ratio"].to_numpy(dtype=np.float64),
+        params.squares.ratio_edges,
+        params.squares.number,
+        np.random.default_rng(params.squares.seed),
+    )
+    held_out = kept[kept["region_id"].isin(chosen)].assign(split="validation", tumor_ratio=np.nan)
+    return pd.concat(
+        [squares.iloc[drawn].assign(split="train"), held_out], ignore_index=True
+    ).reset_index(drop=True)
+
+
+def train(
+    cohort: Cohort,
+    squares: pd.DataFrame,
+    patches: pd.DataFrame,
+    pair_quality: pd.DataFrame,
+    ratio_labels: pd.DataFrame,
+    nuclei_model: NucleiModelParams,
+    segmentation: SegmentationParams,
+    ratio_params: RatioLabelParams,
+    params: CycleGanParams,
+) -> partial[dict[str, Any]]:
+    """Train the CycleGAN, or take over a generator; the model dataset carries it out."""
+    if params.checkpoint:
+        return partial(
+            adopt_generator, tuple(cohort), Path(params.checkpoint).expanduser(), params.learning()
+        )
+    labelled = _labelled(patches, pair_quality, ratio_labels, params)
+    return partial(
+        train_cyclegan,
+        tuple(pair for pair in cohort if pair.slide_id in set(squares["slide_id"])),
+        squares,
+        labelled[labelled["tile_id"].isin(squares["tile_id"])].reset_index(drop=True),
+        params.learning(),
+        Measuring(
+            locate_segmenter(nuclei_model.choice),
+            segmentation.for_slide(""),
+            ratio_params.min_nuclei,
+        ),
+        Path(params.initial).expanduser() if params.initial else None,
+    )
+
+
+def translate(
+    cohort: Cohort, folds: pd.DataFrame, model: ModelRef, params: CycleGanParams
+) -> SlideTasks:
+    """Virtual Ki-67 slides of the validation and test slides, one task a slide."""
+    held_out = slides_of(folds, params.protocol, "validation", "test")
+    return {
+        pair.slide_id: partial(
+            translate_slide, pair.he, model, params.blocks, params.translation, params.folder
+        )
+        for pair in cohort
+        if pair.slide_id in held_out and pair.he is not None
+    }
+
+
+def measure(
+    cohort: Cohort,
+    tiles: pd.DataFrame,
+    patches: pd.DataFrame,
+    virtual_slides: Parts,
+    nuclei_model: NucleiModelParams,
+    segmentation: SegmentationParams,
+) -> SlideTasks:
+    """Nuclei on the virtual slides, by the code that measures real ones; one task a slide."""
+    model = locate_segmenter(nuclei_model.choice)
+    with_patches = tiles[tiles["region_id"].isin(patches["tile_id"])]
+    tasks = {}
+    for pair in cohort:
+        own = regions_of(with_patches, pair.slide_id)
+        if pair.slide_id in virtual_slides and len(own):
+            tasks[pair.slide_id] = partial(
+                measure_translation,
+                pair,
+                virtual_slides[pair.slide_id],
+                own,
+                model,
+                segmentation.for_slide(pair.slide_id),
+            )
+    return tasks
+
+
+def estimate(
+    cohort: Cohort,
+    patches: pd.DataFrame,
+    virtual_nuclei: Parts,
+    ratio_labels: pd.DataFrame,
+    folds: pd.DataFrame,
+    model: ModelRef,
+    ratio_params: RatioLabelParams,
+    params: CycleGanParams,
+) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any], dict[str, str]]:
+    """Ratios on the virtual slides, predictions, the map that calibrates them, and what the report
+    says of the approach.
+    """
+    parts = [
+        region_ratios(
+            regions_of(patches, slide_id),
+            nuclei.load(),
+            cohort[slide_id].frame.mpp,
+            min_nuclei=ratio_params.min_nuclei,
+            method=VIRTUAL,
+            level=ratio_params.interval_level,
+            spatial_correlation=ratio_params.spatial_correlation,
+        )
+        for slide_id, nuclei in virtual_nuclei.items()
+    ]
+    ratios = pd.concat(parts, ignore_index=True) if parts else RatioLabels.empty()
+    places = patches[["region_id", "slide_id"]]
+    labels = ratio_labels[ratio_labels["label_method"] == params.label_method]
+    predictions, maps = calibrated_predictions(
+        ratios[["region_id", "tumor_ratio"]].merge(places, on="region_id"),
+        labels.merge(places, on="region_id"),
+        folds,
+        params.protocol,
+    )
+    stamped = {**maps, "stamps": model.card["stamps"]}
+    return ratios, predictions, stamped, account_of(model.card, len(predictions))
+
+
+def score(
+    cohort: Cohort,
+    tiles: pd.DataFrame,
+    pair_quality: pd.DataFrame,
+    he_nuclei: Parts,
+    ihc_nuclei: Parts,
+    virtual_nuclei: Parts,
+    virtual_ratios: pd.DataFrame,
+    patches: pd.DataFrame,
+    ratio_labels: pd.DataFrame,
+    folds: pd.DataFrame,
+    model: ModelRef,
+    params: CycleGanParams,
+) -> tuple[pd.DataFrame, dict[str, float]]:
+    """How the test slides' translations agree with the neighbouring sections, and their means."""
+    kept = tiles[tiles["region_id"].isin(_kept(pair_quality))]
+    labelled = _labelled(patches, pair_quality, ratio_labels, params)
+    both = labelled.merge(
+        virtual_ratios[["region_id", "tumor_ratio"]], on="region_id", suffixes=("", "_virtual")
+    )
+    rows = []
+    for slide_id in sorted(slides_of(folds, params.protocol, "test") & set(virtual_nuclei)):
+        pair, own = cohort[slide_id], regions_of(kept, slide_id)
+        if own.empty or slide_id not in ihc_nuclei or slide_id not in he_nuclei:
+            continue
+        mpp = pair.frame.mpp
+        side_px = round(params.mask_cell_um / mpp)
+        grid = PatchParams(size_px=side_px, mpp=mpp, step_px=side_px)
+        rows.append(
+            score_slide(
+                slide_id,
+                patches_of_pair(pair, own, grid, called=f"cells ({APPROACH}.mask_cell_um)"),
+                own,
+                he_nuclei[slide_id].load(),
+                ihc_nuclei[slide_id].load(),
+                virtual_nuclei[slide_id].load(),
+                regions_of(both, slide_id),
+                frame_mpp=mpp,
+                within_um=params.same_nucleus_um,
+            )
+        )
+    table = TranslationScores.validate(pd.DataFrame(rows)) if rows else TranslationScores.empty()
+    kind = model.card["training_data"]
+    table.attrs["stamp"] = [*stamps_for(kind), *([CIRCULAR] if kind == "phantom" else [])]
+    return table, mean_scores(table, both[both["slide_id"].isin(table["slide_id"])])
+
+
+def _labelled(
+    patches: pd.DataFrame,
+    pair_quality: pd.DataFrame,
+    ratio_labels: pd.DataFrame,
+    params: CycleGanParams,
+) -> pd.DataFrame:
+    """Patches of kept tiles with their measured ratio."""
+    labels = ratio_labels[ratio_labels["label_method"] == params.label_method]
+    if labels.empty and len(ratio_labels):
+        methods = ", ".join(sorted(ratio_labels["label_method"].unique()))
+        raise ConfigurationError(
+            f"no ratio label is of the method '{params.label_method}'",
+            f"set {APPROACH}.label_method to one of: {methods}",
+        )
+    own = patches[patches["tile_id"].isin(_kept(pair_quality))]
+    return own.merge(labels[["region_id", "tumor_ratio"]].dropna(), on="region_id")
+
+
+def _kept(pair_quality: pd.DataFrame) -> pd.Series:
+    return pair_quality.loc[pair_quality["kept"].astype(bool), "region_id"]

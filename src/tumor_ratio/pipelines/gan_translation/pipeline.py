@@ -1,0 +1,138 @@
+"""The pipeline gan_translation."""
+
+from __future__ import annotations
+
+from kedro.pipeline import Node, Pipeline
+
+from tumor_ratio.pipelines.gan_translation import figures, nodes
+from tumor_ratio.pipelines.gan_translation.training_step import APPROACH
+
+SHARED_INPUTS = {
+    "cohort",
+    "tiles",
+    "patches",
+    "pair_quality",
+    "ihc_nuclei",
+    "he_nuclei",
+    "ratio_labels",
+    "folds",
+}
+PARAMS = "params:options"
+MODEL, SEGMENTATION, RATIOS = (
+    "params:nuclei_model",
+    "params:segmentation",
+    "params:ratio_labels",
+)
+SHARED_PARAMETERS = {PARAMS: f"params:{APPROACH}", **{n: n for n in (MODEL, SEGMENTATION, RATIOS)}}
+
+
+def create_pipeline(**_: object) -> Pipeline:
+    """From squares of both stains to virtual Ki-67 slides, their ratios, and predictions.
+
+    Datasets are those of the namespace `cyclegan`; nodes carry the tag `approach.cyclegan`.
+    """
+    template = Pipeline(
+        [
+            Node(
+                nodes.choose_squares,
+                [
+                    "cohort",
+                    "tiles",
+                    "patches",
+                    "pair_quality",
+                    "ihc_nuclei",
+                    "ratio_labels",
+                    "folds",
+                    PARAMS,
+                ],
+                "squares",
+                name="choose_squares",
+            ),
+            Node(
+                nodes.train,
+                [
+                    "cohort",
+                    "squares",
+                    "patches",
+                    "pair_quality",
+                    "ratio_labels",
+                    MODEL,
+                    SEGMENTATION,
+                    RATIOS,
+                    PARAMS,
+                ],
+                "model",
+                name="train",
+            ),
+            Node(
+                nodes.translate,
+                ["cohort", "folds", "model", PARAMS],
+                "virtual_slides",
+                name="translate",
+            ),
+            Node(
+                nodes.measure,
+                ["cohort", "tiles", "patches", "virtual_slides", MODEL, SEGMENTATION],
+                "virtual_nuclei",
+                name="measure",
+            ),
+            Node(
+                nodes.estimate,
+                [
+                    "cohort",
+                    "patches",
+                    "virtual_nuclei",
+                    "ratio_labels",
+                    "folds",
+                    "model",
+                    RATIOS,
+                    PARAMS,
+                ],
+                ["virtual_ratios", "predictions", "calibration", "account"],
+                name="estimate",
+            ),
+            Node(
+                nodes.score,
+                [
+                    "cohort",
+                    "tiles",
+                    "pair_quality",
+                    "he_nuclei",
+                    "ihc_nuclei",
+                    "virtual_nuclei",
+                    "virtual_ratios",
+                    "patches",
+                    "ratio_labels",
+                    "folds",
+                    "model",
+                    PARAMS,
+                ],
+                ["translation_scores", "translation_metrics"],
+                name="score",
+            ),
+            Node(
+                figures.show_translations,
+                [
+                    "cohort",
+                    "tiles",
+                    "pair_quality",
+                    "virtual_slides",
+                    "virtual_nuclei",
+                    "ihc_nuclei",
+                    "ratio_labels",
+                    "folds",
+                    "model",
+                    PARAMS,
+                ],
+                "gallery",
+                name="show_translations",
+            ),
+        ]
+    )
+    return Pipeline(
+        template,
+        namespace=APPROACH,
+        inputs=SHARED_INPUTS,
+        parameters=SHARED_PARAMETERS,
+        tags=[f"approach.{APPROACH}"],
+    )

@@ -1,0 +1,234 @@
+"""Training a CycleGAN on squares of both stains, as one step."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from tumor_ratio.cohort.frame_readers import SectionInFrame
+from tumor_ratio.cohort.origin import training_origin
+from tumor_ratio.cohort.pair import SlidePair
+from tumor_ratio.datasets import tracking
+from tumor_ratio.errors import TumorRatioError
+from tumor_ratio.imaging.patches import PatchReader
+from tumor_ratio.imaging.regions import iter_regions
+from tumor_ratio.labelling.declaration_checks import Section
+from tumor_ratio.labelling.params import SegmentationParams
+from tumor_ratio.pipelines.gan_translation.params import GanLearningParams
+from tumor_ratio.steps import step
+
+if TYPE_CHECKING:
+    from tumor_ratio.models.segmenter import SegmenterRef
+    from tumor_ratio.models.training import OnEpoch
+    from tumor_ratio.pipelines.gan_translation.validation_ratios import HeldOutTile
+
+APPROACH = "cyclegan"
+CHECKPOINTS = "checkpoints"
+PANEL = "panel"
+PANEL_TILES = 3
+REFERENCE = "ihc_measured"
+ELSEWHERE = "unpaired tiles of both stains, trained elsewhere"
+
+
+@dataclasses.dataclass(frozen=True)
+class Measuring:
+    """How ratios are measured, on real Ki-67 as on virtual.
+
+    Parameters
+    ----------
+    model : finds nuclei.
+    segmentation : calls them.
+    min_nuclei : with fewer a ratio is undefined.
+    """
+
+    model: SegmenterRef
+    segmentation: SegmentationParams
+    min_nuclei: int
+
+
+@step(version=1)
+def train_cyclegan(
+    pairs: tuple[SlidePair, ...],
+    squares: pd.DataFrame,
+    patches: pd.DataFrame,
+    params: GanLearningParams,
+    measuring: Measuring,
+    initial: Path | None,
+    *,
+    folder: Path,
+    on_epoch: OnEpoch | None = None,
+) -> dict[str, Any]:
+    """Train both generators, or go on with a training that was killed.
+
+    Parameters
+    ----------
+    pairs : the slides of the squares.
+    squares : `schemas.TranslationSquares`: what is trained on, and the validation tiles.
+    patches : labelled patches of the validation tiles: `schemas.Regions` and `tumor_ratio`.
+    params : what to train, and how.
+    measuring : how the translations of the validation tiles are measured.
+    initial : folder of networks to start from.
+    folder : of this very training. It gets `latest_net_G_A.pth` and so on, and the panel of every
+        epoch.
+    on_epoch : told of every epoch.
+
+    Returns
+    -------
+    dict
+        The model card.
+
+    Raises
+    ------
+    ConfigurationError, ModelUnavailableError
+        If the networks cannot be built; before anything is trained.
+    SlideError
+        If a slide cannot be read.
+    TumorRatioError
+        If a generator collapses before any epoch was good, or the training diverges.
+    """
+    # torch takes seconds to import and is of no use to the other steps of this package.
+    from tumor_ratio.models.checkpoints import CheckpointFolder
+    from tumor_ratio.models.cyclegan.checkpoint_files import write_networks
+    from tumor_ratio.models.cyclegan.cyclegan_fit import fit_cyclegan
+    from tumor_ratio.models.devices import resolve_compute
+    from tumor_ratio.pipelines.gan_translation.panel import TranslatedPanel
+    from tumor_ratio.pipelines.gan_translation.validation_ratios import TranslatedRatios, read_tiles
+
+    compute = resolve_compute(params.gan.compute)
+    by_split = dict(iter(squares.groupby("split")))
+    tiles = read_tiles(pairs, by_split["validation"], patches, params.mpp)
+    ratios = TranslatedRatios(
+        tiles,
+        params.mpp,
+        measuring.model,
+        measuring.segmentation,
+        measuring.min_nuclei,
+        compute,
+    )
+    panel = TranslatedPanel([_pictures(t, params.mpp) for t in tiles[:PANEL_TILES]], compute)
+
+    def figures(generator: Any) -> Mapping[str, float]:
+        panel.translate(generator)
+        return ratios(generator)
+
+    gan, trained = fit_cyclegan(
+        params.gan,
+        _domain("he", pairs, by_split["train"], params),
+        _domain("ihc", pairs, by_split["train"], params),
+        folder / CHECKPOINTS,
+        title=APPROACH,
+        initial=initial,
+        metric=figures,
+        on_epoch=_with_panel(panel, folder / PANEL, on_epoch),
+    )
+    write_networks(gan, folder)
+    CheckpointFolder(folder / CHECKPOINTS).remove()
+    best = trained.history[trained.best_epoch - 1]
+    return {
+        "approach": APPROACH,
+        "mpp": params.mpp,
+        "reference": REFERENCE,
+        "protocol": params.protocol,
+        "label_method": params.label_method,
+        "supervision": f"{len(by_split['train'])} unpaired squares of both stains; its epoch was "
+        "chosen by region ratios of validation slides",
+        **training_origin(pairs),
+        "slides": {name: sorted(rows["slide_id"].unique()) for name, rows in by_split.items()},
+        "options": dataclasses.asdict(params.gan),
+        "best_epoch": trained.best_epoch,
+        "epochs": len(trained.history),
+        "ended": trained.ended,
+        "seconds": round(sum(record["seconds"] for record in trained.history), 1),
+        "metrics": {name: value for name, value in best.items() if name.startswith("val_")},
+        "device": compute.device,
+        "precision": compute.precision,
+        "threads": compute.threads,
+    }
+
+
+@step(version=1)
+def adopt_generator(
+    pairs: tuple[SlidePair, ...],
+    checkpoint: Path,
+    params: GanLearningParams,
+    *,
+    folder: Path,
+    on_epoch: OnEpoch | None = None,
+) -> dict[str, Any]:
+    """Take over a generator that was trained elsewhere.
+
+    Parameters
+    ----------
+    pairs : slides that predictions will be made of; what the generator learned from is not known,
+        so that a phantom among them stamps what it makes.
+    checkpoint : a `latest_net_G_A.pth` of this project or of the PyTorch reference.
+    params : `mpp` is the pixel size of the images that it was trained on.
+    folder : gets `latest_net_G_A.pth`.
+    on_epoch : not called.
+
+    Returns
+    -------
+    dict
+        The model card.
+
+    Raises
+    ------
+    ModelUnavailableError
+        If it cannot be read, or is no generator.
+    """
+    from tumor_ratio.models.cyclegan.checkpoint_files import (
+        checkpoint_path,
+        load_generator,
+        write_network,
+    )
+    from tumor_ratio.models.cyclegan.recognition import describe
+
+    generator = load_generator(checkpoint)
+    write_network(generator, checkpoint_path(folder, "G_A"))
+    return {
+        "approach": APPROACH,
+        "mpp": params.mpp,
+        "reference": REFERENCE,
+        "protocol": params.protocol,
+        "label_method": params.label_method,
+        "supervision": ELSEWHERE,
+        **training_origin(pairs),
+        "network": describe(generator.state_dict()),
+        "checkpoint": checkpoint.name,
+    }
+
+
+def _domain(
+    section: Section, pairs: tuple[SlidePair, ...], squares: pd.DataFrame, params: GanLearningParams
+) -> PatchReader:
+    """One stain's images: both stains are cut at the same places."""
+    readers = {pair.slide_id: SectionInFrame(pair, section) for pair in pairs}
+    return PatchReader(readers, list(iter_regions(squares)), params.cache_mb / 2)
+
+
+def _pictures(tile: HeldOutTile, mpp: float) -> tuple[Any, Any]:
+    from tumor_ratio.pipelines.gan_translation.panel import middle_of
+
+    region = tile.tile
+    try:
+        ihc = tile.pair.read_ihc_at(region.x_px, region.y_px, tile.rgb.shape[0], mpp)
+    except TumorRatioError:  # a panel is no reason to train nothing
+        ihc = tile.rgb * 0 + 255
+    return middle_of(tile.rgb), middle_of(ihc)
+
+
+def _with_panel(panel: Any, folder: Path, on_epoch: OnEpoch | None) -> Callable[..., None]:
+    """`on_epoch` that also writes the panel, and publishes it."""
+
+    def told(metrics: dict[str, float], epoch: int) -> None:
+        path = folder / f"epoch_{epoch:04d}.png"
+        if panel.write(path):
+            tracking.log_artifact(path, PANEL)
+        if on_epoch is not None:
+            on_epoch(metrics, epoch)
+
+    return told
