@@ -15,7 +15,13 @@ from tumor_ratio.pipelines import (
     regression,
 )
 
-ON_REQUEST = ("nuclei_training", "label_validation", "nuclei_export", "prediction")
+ON_REQUEST = (
+    "gan_load_sizes",
+    "nuclei_training",
+    "label_validation",
+    "nuclei_export",
+    "prediction",
+)
 """Registered, but not part of a plain `kedro run`."""
 
 
@@ -34,6 +40,7 @@ def register_pipelines() -> dict[str, Pipeline]:
         "evaluation": evaluation.create_pipeline(
             (baseline_ilastik.APPROACH, gan_translation.APPROACH, *regression.APPROACHES)
         ),
+        "gan_load_sizes": gan_translation.create_load_size_pipeline(),
         "nuclei_training": nuclei_training.create_pipeline(),
         "label_validation": label_validation.create_pipeline(),
         "nuclei_export": nuclei_export.create_pipeline(),

@@ -273,6 +273,27 @@ class TranslationScores(Table):
     nuclei_f1: Series[float] = pa.Field(**RATIO)
 
 
+class LoadSizeScores(Table):
+    """A CycleGAN's scores on test tiles by the size of its images."""
+
+    load_size: Series[int] = pa.Field(unique=True, gt=0)
+    mpp: Series[float] = pa.Field(gt=0)
+    """Micrometres a pixel of what the networks see."""
+    seconds: Series[float] = pa.Field(ge=0)
+    """Of the training."""
+    best_epoch: Series[int] = pa.Field(ge=1)
+    val_ratio_error: Series[float] = pa.Field(ge=0)
+    val_mae_raw: Series[float] = pa.Field(nullable=True)
+    val_spearman: Series[float] = pa.Field(nullable=True)
+    val_undefined: Series[float] = pa.Field(**RATIO)
+    spearman: Series[float] = pa.Field(nullable=True)
+    mae_raw: Series[float] = pa.Field(nullable=True)
+    mae_calibrated: Series[float] = pa.Field(nullable=True)
+    mae_of_median: Series[float] = pa.Field(nullable=True)
+    """Of always answering the validation regions' median."""
+    n_regions: Series[int] = pa.Field(ge=0)
+
+
 class Folds(Table):
     """Which part of a protocol's fold a slide belongs to."""
 

@@ -1,6 +1,9 @@
 """The pipeline gan_translation: virtual Ki-67 from H&E with a CycleGAN."""
 
-from tumor_ratio.pipelines.gan_translation.pipeline import create_pipeline
+from tumor_ratio.pipelines.gan_translation.pipeline import (
+    create_load_size_pipeline,
+    create_pipeline,
+)
 from tumor_ratio.pipelines.gan_translation.training_step import APPROACH
 
-__all__ = ["APPROACH", "create_pipeline"]
+__all__ = ["APPROACH", "create_load_size_pipeline", "create_pipeline"]

@@ -21,6 +21,7 @@ from tumor_ratio.metrics.folds import slides_of
 from tumor_ratio.metrics.ratios import region_ratios
 from tumor_ratio.models.segmenter import locate_segmenter
 from tumor_ratio.pipelines.gan_translation.estimation import account_of, calibrated_predictions
+from tumor_ratio.pipelines.gan_translation.measuring import Measuring
 from tumor_ratio.pipelines.gan_translation.params import CycleGanParams
 from tumor_ratio.pipelines.gan_translation.slide_scores import mean_scores, score_slide
 from tumor_ratio.pipelines.gan_translation.slide_steps import measure_translation, translate_slide
@@ -31,7 +32,6 @@ from tumor_ratio.pipelines.gan_translation.squares import (
 )
 from tumor_ratio.pipelines.gan_translation.training_step import (
     APPROACH,
-    Measuring,
     adopt_generator,
     train_cyclegan,
 )
@@ -73,7 +73,7 @@ def choose_squares(
         if pair.slide_id in training and pair.slide_id in ihc_nuclei and pair.he is not None
     ]
     found = [table for table in candidates if len(table)]
-    labelled = _labelled(patches, pair_quality, ratio_labels, params)
+    labelled = labelled_patches(patches, pair_quality, ratio_labels, params)
     validation = slides_of(folds, params.protocol, "validation")
     chosen = most_labelled_tiles(
         labelled[labelled["slide_id"].isin(validation)], params.validation_tiles
@@ -113,18 +113,14 @@ def train(
         return partial(
             adopt_generator, tuple(cohort), Path(params.checkpoint).expanduser(), params.learning()
         )
-    labelled = _labelled(patches, pair_quality, ratio_labels, params)
+    labelled = labelled_patches(patches, pair_quality, ratio_labels, params)
     return partial(
         train_cyclegan,
         tuple(pair for pair in cohort if pair.slide_id in set(squares["slide_id"])),
         squares,
         labelled[labelled["tile_id"].isin(squares["tile_id"])].reset_index(drop=True),
         params.learning(),
-        Measuring(
-            locate_segmenter(nuclei_model.choice),
-            segmentation.for_slide(""),
-            ratio_params.min_nuclei,
-        ),
+        measuring_of(nuclei_model, segmentation, ratio_params),
         Path(params.initial).expanduser() if params.initial else None,
     )
 
@@ -223,7 +219,7 @@ def score(
 ) -> tuple[pd.DataFrame, dict[str, float]]:
     """How the test slides' translations agree with the neighbouring sections, and their means."""
     kept = tiles[tiles["region_id"].isin(_kept(pair_quality))]
-    labelled = _labelled(patches, pair_quality, ratio_labels, params)
+    labelled = labelled_patches(patches, pair_quality, ratio_labels, params)
     both = labelled.merge(
         virtual_ratios[["region_id", "tumor_ratio"]], on="region_id", suffixes=("", "_virtual")
     )
@@ -254,7 +250,7 @@ def score(
     return table, mean_scores(table, both[both["slide_id"].isin(table["slide_id"])])
 
 
-def _labelled(
+def labelled_patches(
     patches: pd.DataFrame,
     pair_quality: pd.DataFrame,
     ratio_labels: pd.DataFrame,
@@ -270,6 +266,17 @@ def _labelled(
         )
     own = patches[patches["tile_id"].isin(_kept(pair_quality))]
     return own.merge(labels[["region_id", "tumor_ratio"]].dropna(), on="region_id")
+
+
+def measuring_of(
+    nuclei_model: NucleiModelParams, segmentation: SegmentationParams, ratios: RatioLabelParams
+) -> Measuring:
+    """How ratios are measured; translations are not checked for their stain."""
+    return Measuring(
+        locate_segmenter(nuclei_model.choice),
+        segmentation.for_slide("").model_copy(update={"check_slide": False}),
+        ratios.min_nuclei,
+    )
 
 
 def _kept(pair_quality: pd.DataFrame) -> pd.Series:

@@ -92,6 +92,8 @@ class CycleGanParams(GanLearningParams):
     share no nuclei, but agree at this scale."""
     load_sizes: tuple[int, ...] = ()
     """Sizes that squares are resized to, compared by the pipeline gan_load_sizes."""
+    test_tiles: int = Field(default=6, ge=1)
+    """Tiles of test slides that load sizes are scored on."""
 
     def learning(self) -> GanLearningParams:
         """The part that a training depends on: other settings must not train anew."""

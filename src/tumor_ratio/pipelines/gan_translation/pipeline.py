@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kedro.pipeline import Node, Pipeline
 
-from tumor_ratio.pipelines.gan_translation import figures, nodes
+from tumor_ratio.pipelines.gan_translation import figures, load_sizes, nodes
 from tumor_ratio.pipelines.gan_translation.training_step import APPROACH
 
 SHARED_INPUTS = {
@@ -135,4 +135,46 @@ def create_pipeline(**_: object) -> Pipeline:
         inputs=SHARED_INPUTS,
         parameters=SHARED_PARAMETERS,
         tags=[f"approach.{APPROACH}"],
+    )
+
+
+def create_load_size_pipeline() -> Pipeline:
+    """From the same squares to CycleGANs at several load sizes, side by side.
+
+    Nodes carry the tag `approach.cyclegan_load_sizes`; each load size gets a child run.
+    """
+    template = Pipeline(
+        [
+            Node(
+                load_sizes.compare,
+                [
+                    "cohort",
+                    "squares",
+                    "tiles",
+                    "patches",
+                    "pair_quality",
+                    "ratio_labels",
+                    "folds",
+                    MODEL,
+                    SEGMENTATION,
+                    RATIOS,
+                    PARAMS,
+                ],
+                "load_size_models",
+                name="compare_load_sizes",
+            ),
+            Node(
+                load_sizes.tabulate,
+                "load_size_models",
+                ["load_size_scores", "load_size_metrics"],
+                name="tabulate",
+            ),
+        ]
+    )
+    return Pipeline(
+        template,
+        namespace=APPROACH,
+        inputs=SHARED_INPUTS - {"ihc_nuclei", "he_nuclei"},
+        parameters=SHARED_PARAMETERS,
+        tags=[f"approach.{load_sizes.SWEEP}"],
     )

@@ -17,12 +17,11 @@ from tumor_ratio.errors import TumorRatioError
 from tumor_ratio.imaging.patches import PatchReader
 from tumor_ratio.imaging.regions import iter_regions
 from tumor_ratio.labelling.declaration_checks import Section
-from tumor_ratio.labelling.params import SegmentationParams
+from tumor_ratio.pipelines.gan_translation.measuring import Measuring
 from tumor_ratio.pipelines.gan_translation.params import GanLearningParams
 from tumor_ratio.steps import step
 
 if TYPE_CHECKING:
-    from tumor_ratio.models.segmenter import SegmenterRef
     from tumor_ratio.models.training import OnEpoch
     from tumor_ratio.pipelines.gan_translation.validation_ratios import HeldOutTile
 
@@ -32,22 +31,6 @@ PANEL = "panel"
 PANEL_TILES = 3
 REFERENCE = "ihc_measured"
 ELSEWHERE = "unpaired tiles of both stains, trained elsewhere"
-
-
-@dataclasses.dataclass(frozen=True)
-class Measuring:
-    """How ratios are measured, on real Ki-67 as on virtual.
-
-    Parameters
-    ----------
-    model : finds nuclei.
-    segmentation : calls them.
-    min_nuclei : with fewer a ratio is undefined.
-    """
-
-    model: SegmenterRef
-    segmentation: SegmentationParams
-    min_nuclei: int
 
 
 @step(version=1)
@@ -101,14 +84,7 @@ def train_cyclegan(
     compute = resolve_compute(params.gan.compute)
     by_split = dict(iter(squares.groupby("split")))
     tiles = read_tiles(pairs, by_split["validation"], patches, params.mpp)
-    ratios = TranslatedRatios(
-        tiles,
-        params.mpp,
-        measuring.model,
-        measuring.segmentation,
-        measuring.min_nuclei,
-        compute,
-    )
+    ratios = TranslatedRatios(tiles, params.mpp, measuring, compute)
     panel = TranslatedPanel([_pictures(t, params.mpp) for t in tiles[:PANEL_TILES]], compute)
 
     def figures(generator: Any) -> Mapping[str, float]:

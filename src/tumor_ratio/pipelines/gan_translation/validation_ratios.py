@@ -27,6 +27,7 @@ from tumor_ratio.models.cyclegan.cyclegan_training import METRIC
 from tumor_ratio.models.cyclegan.translation import translate
 from tumor_ratio.models.devices import Compute
 from tumor_ratio.models.segmenter import SegmenterRef
+from tumor_ratio.pipelines.gan_translation.measuring import Measuring
 
 UNDEFINED = -1.0
 """Stands for the ratio of a region whose translation shows too few nuclei: below all others, so
@@ -77,8 +78,7 @@ class TranslatedRatios:
     ----------
     tiles : at least one, with labelled patches.
     mpp : micrometres a pixel of the tiles' pixels.
-    model, segmentation : as the ratio labels were made with.
-    min_nuclei : see `region_ratios`.
+    measuring : how the ratio labels were made.
     compute : what to translate with.
     """
 
@@ -86,14 +86,11 @@ class TranslatedRatios:
         self,
         tiles: Sequence[HeldOutTile],
         mpp: float,
-        model: SegmenterRef,
-        segmentation: SegmentationParams,
-        min_nuclei: int,
+        measuring: Measuring,
         compute: Compute,
     ) -> None:
         self.tiles, self.mpp, self.compute = list(tiles), mpp, compute
-        self.model, self.min_nuclei = model, min_nuclei
-        self.segmentation = segmentation.model_copy(update={"check_slide": False})
+        self.measuring = measuring
         self.measured = np.concatenate([tile.patches["tumor_ratio"] for tile in tiles])
         self.slides = np.concatenate([tile.patches["slide_id"] for tile in tiles])
 
@@ -114,12 +111,13 @@ class TranslatedRatios:
         return np.concatenate(found)
 
     def _measured_on(self, tile: HeldOutTile, virtual: RgbImage) -> NDArray[np.float64]:
-        nuclei = image_nuclei(virtual, self.mpp, self.model, self.segmentation)
+        own = self.measuring
+        nuclei = image_nuclei(virtual, self.mpp, own.model, own.segmentation)
         frame_mpp = tile.pair.frame.mpp
         corner = (tile.tile.x_px, tile.tile.y_px)
         for axis, start in zip(("x", "y"), corner, strict=True):
             nuclei[f"{axis}_he_px"] = start + nuclei[f"{axis}_px"] * self.mpp / frame_mpp
-        ratios = region_ratios(tile.patches, nuclei, frame_mpp, min_nuclei=self.min_nuclei)
+        ratios = region_ratios(tile.patches, nuclei, frame_mpp, min_nuclei=own.min_nuclei)
         return ratios["tumor_ratio"].to_numpy(dtype=np.float64)
 
 
