@@ -1,7 +1,10 @@
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 from sklearn import metrics as sklearn_metrics
 
 from tumor_ratio.metrics.agreement import (
@@ -9,6 +12,7 @@ from tumor_ratio.metrics.agreement import (
     balanced_accuracy,
     bin_of,
     confusion_matrix,
+    spearman,
 )
 
 ratios = st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=60)
@@ -86,3 +90,38 @@ def test_the_studys_matrix_gives_the_studys_figures():
     assert balanced_accuracy(predicted, measured) == pytest.approx(0.335, abs=5e-4)
     lowest = np.full(len(measured), 0.1)
     assert mean_of("bin_accuracy", lowest, measured) == pytest.approx(0.739, abs=5e-4)
+
+
+few_values = st.integers(-3, 3).map(float)  # so that there are ties
+ranked = st.lists(st.tuples(few_values, few_values), min_size=2, max_size=40)
+
+
+@settings(max_examples=60, deadline=None)
+@given(ranked)
+def test_the_rank_correlation_is_scipys_ties_included(pairs):
+    first, second = np.array(pairs).T
+    found = spearman(first, second)
+    if np.ptp(first) == 0 or np.ptp(second) == 0:
+        assert math.isnan(found)
+    else:
+        assert found == pytest.approx(stats.spearmanr(first, second).statistic)
+        assert spearman(np.exp(first), -second) == pytest.approx(-found)
+
+
+def test_pairs_without_either_value_are_left_out_of_the_rank_correlation():
+    first, second = [0.1, math.nan, 0.3, 0.2, 0.9], [1.0, 9.0, 2.0, math.nan, 0.5]
+    expected = stats.spearmanr([0.1, 0.3, 0.9], [1.0, 2.0, 0.5]).statistic
+    assert spearman(first, second) == pytest.approx(expected)
+    assert spearman([0.0, 1.0, math.inf], [1.0, 2.0, 3.0]) == pytest.approx(1)
+    assert spearman([0.0, 1.0, math.inf], [1.0, 2.0, 0.0]) == pytest.approx(-0.5)
+
+
+def test_a_rank_correlation_without_ranks_is_undefined():
+    for first, second in (
+        ([], []),
+        ([1.0], [2.0]),
+        ([1.0, math.nan], [2.0, 3.0]),
+        ([1.0, 1.0, 1.0], [1.0, 2.0, 3.0]),
+        ([1.0, 2.0, math.nan], [4.0, 4.0, 5.0]),
+    ):
+        assert math.isnan(spearman(first, second))

@@ -37,11 +37,13 @@ class RowBlocks:
         """
         if y_px < self._top_px:
             raise ValueError(f"rows from {y_px} on have been given and are gone")
-        rows = self._next() if self._rows is None else self._rows
-        while len(rows) < y_px + height_px - self._top_px:
-            done = min(y_px - self._top_px, len(rows))
-            rows, self._top_px = np.concatenate([rows[done:], self._next()]), self._top_px + done
-        self._rows = rows[y_px - self._top_px :]
+        if self._rows is None:
+            self._rows = self._next()
+        while len(self._rows) < y_px + height_px - self._top_px:
+            done = min(y_px - self._top_px, len(self._rows))
+            self._rows = np.concatenate([self._rows[done:], self._next()])
+            self._top_px += done
+        self._rows = self._rows[y_px - self._top_px :]
         self._top_px = y_px
         return self._rows[:height_px, x_px : x_px + width_px]
 

@@ -73,7 +73,7 @@ def spearman(first: ArrayLike, second: ArrayLike) -> float:
         NaN with fewer than two pairs, or where either is constant.
     """
     one, two = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
-    both = np.isfinite(one) & np.isfinite(two)
+    both = ~(np.isnan(one) | np.isnan(two))
     if both.sum() < 2:
         return math.nan
     ranks = rankdata(one[both]), rankdata(two[both])

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 def soft_dice(first: ArrayLike, second: ArrayLike) -> float:
     """Overlap of two amounts: 2 sum(min(a, b)) / (sum(a) + sum(b)).
 
-    Dice's coefficient of two masks, were they laid at random inside each cell as far apart as their
+    Dice's coefficient of two masks, were they laid inside each cell to overlap as far as their
     amounts allow: 1 where all cells agree, 0 where none hold both.
 
     Parameters

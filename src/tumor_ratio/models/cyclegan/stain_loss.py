@@ -36,7 +36,8 @@ def stain_amounts(images: torch.Tensor, cell_px: int) -> torch.Tensor:
     """
     intensity = (images.float() + 1) * 127.5
     od = -torch.log10((intensity.clamp(0, 255) + 1) / 256)
-    dab = torch.einsum("bchw,c->bhw", od, _TO_DAB.to(od.device))[:, None]
+    weights = _TO_DAB.to(od.device)[:, None, None]
+    dab = (od * weights).sum(dim=1, keepdim=True)  # no einsum: autocast would make it bf16
     stained = nn.functional.softplus((dab - FAINT_OD) / SOFTNESS_OD) * SOFTNESS_OD
     return nn.functional.avg_pool2d(stained, cell_px, ceil_mode=True, count_include_pad=False)
 
