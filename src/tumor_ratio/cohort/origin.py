@@ -22,7 +22,14 @@ def training_origin(pairs: Sequence[SlidePair]) -> dict[str, Any]:
     -------
     dict
         `domain` holds what the slides declare, each value once; empty where one declares nothing.
+
+    Raises
+    ------
+    ValueError
+        Without any slide: an unknown origin must never pass as real.
     """
+    if not pairs:
+        raise ValueError("nothing is known of a training without slides")
     kind: TrainingData = "phantom" if any(p.data_kind == "phantom" for p in pairs) else "real"
     return {
         "training_data": kind,

@@ -17,7 +17,9 @@ PAPER = (255, 244, 214)
 LEAST_BAND_PX = 24
 GAP_PX = 16
 BAND_SHARE = 0.04
-"""Height of the band below a virtual slide, as a share of the slide's height."""
+"""Height of the band below a virtual slide, as a share of the slide's longer side."""
+ASPECT = 8.5
+"""A label is less than so many times as wide as high."""
 
 
 def marked(rgb: RgbImage) -> RgbImage:
@@ -42,9 +44,11 @@ def mark_band(width_px: int, height_px: int) -> RgbImage:
     Returns
     -------
     (h, width_px, 3) uint8
-        `GAP_PX` of white, and 4 % of `height_px`, at least 24 px: so it can be read on every level.
+        `GAP_PX` of white, then words: 4 % of the longer side high, so that they can be read on
+        every level, but no higher than the width has room for them; at least 24 px.
     """
-    label = _label(max(LEAST_BAND_PX, round(BAND_SHARE * height_px)))
+    wanted_px = min(BAND_SHARE * max(width_px, height_px), width_px / ASPECT)
+    label = _label(max(LEAST_BAND_PX, round(wanted_px)))
     copies = -(-width_px // label.shape[1])
     words = np.tile(label, (1, copies, 1))[:, :width_px]
     return np.concatenate([np.full((GAP_PX, width_px, 3), 255, dtype=np.uint8), words])

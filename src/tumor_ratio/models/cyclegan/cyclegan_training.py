@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from tumor_ratio.models.cyclegan.collapse import SPREADS, panel, spread
+from tumor_ratio.models.cyclegan.cycle_noise import with_noise
 from tumor_ratio.models.cyclegan.gan_losses import discriminator_loss, gan_loss, image_distance
 from tumor_ratio.models.cyclegan.image_pool import ImagePool
 from tumor_ratio.models.cyclegan.networks import CycleGan
@@ -106,7 +107,8 @@ class CycleGanTraining:
         gan, options = self.module, self.options
         real_A, real_B = (to_network(rgb, self.compute) for rgb in batch)
         fake_B, fake_A = gan.G_A(real_A), gan.G_B(real_B)
-        back_A, back_B = gan.G_B(fake_B), gan.G_A(fake_A)
+        back_A = gan.G_B(with_noise(fake_B, options.cycle_noise))
+        back_B = gan.G_A(with_noise(fake_A, options.cycle_noise))
         losses = {
             "G_A": gan_loss(gan.D_A(fake_B), real=True, mode=options.gan_mode),
             "cycle_A": options.lambda_A * image_distance(back_A, real_A),

@@ -110,6 +110,8 @@ class CycleGanOptions:
     pool_size : earlier translations that discriminators are also shown; 0 for none.
     lambda_A, lambda_B : weights of the cycles A -> B -> A and B -> A -> B.
     lambda_identity : weight of the identity loss, relative to the cycles'; 0 leaves it out.
+    cycle_noise : standard deviation, on the scale from -1 to 1, of noise on translations before
+        they are translated back; 0 as in the reference. See `cycle_noise`.
     lambda_stain : weight of the stain loss, which the reference lacks: translations to domain B
         shall hold as much DAB as its image of the same place, in cells of `stain_cell_px` pixels.
         Above 0, images are no longer drawn independently: the i-th of A comes with the i-th of B.
@@ -140,6 +142,7 @@ class CycleGanOptions:
     lambda_A: float = 10.0
     lambda_B: float = 10.0
     lambda_identity: float = 0.5
+    cycle_noise: float = 0.0
     lambda_stain: float = 0.0
     stain_cell_px: int = 32
     gradient_checkpointing: bool = False
@@ -151,6 +154,7 @@ class CycleGanOptions:
         """Check the bounds."""
         _at_least(self, n_epochs=1, n_epochs_decay=0, batch_size=1, lr_decay_iters=1, pool_size=0)
         _at_least(self, lambda_A=0, lambda_B=0, lambda_identity=0, lambda_stain=0)
+        _at_least(self, cycle_noise=0)
         _at_least(self, stain_cell_px=1, seed=0)
         if self.max_dataset_size is not None:
             _at_least(self, max_dataset_size=1)
