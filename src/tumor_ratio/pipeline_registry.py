@@ -6,6 +6,7 @@ from tumor_ratio.pipelines import (
     baseline_ilastik,
     data_processing,
     evaluation,
+    gan_export,
     gan_translation,
     ground_truth,
     label_validation,
@@ -15,7 +16,7 @@ from tumor_ratio.pipelines import (
     regression,
 )
 
-ON_REQUEST = ("nuclei_training", "label_validation", "nuclei_export", "prediction")
+ON_REQUEST = ("nuclei_training", "label_validation", "nuclei_export", "gan_export", "prediction")
 """Registered, but not part of a plain `kedro run`."""
 
 
@@ -37,6 +38,7 @@ def register_pipelines() -> dict[str, Pipeline]:
         "nuclei_training": nuclei_training.create_pipeline(),
         "label_validation": label_validation.create_pipeline(),
         "nuclei_export": nuclei_export.create_pipeline(),
+        "gan_export": gan_export.create_pipeline(),
         "prediction": prediction.create_pipeline(),
     }
     pipelines = {
