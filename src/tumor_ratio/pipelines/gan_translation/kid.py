@@ -67,13 +67,13 @@ def kid_of_slides(
     path = Path(params.weights_path).expanduser()
     network = load_feature_network(params.network, path, resolve_compute(compute), group=GROUP)
     found = []
-    for slide_id, sources in slides.items():
+    for sources in slides.values():
         if not all(len(source) for source in sources):
             continue
         try:
             found.append([network.features(source) for source in sources])
         except SlideError as error:
-            logger.warning("left out of the kernel distance: %s is not read: %s", slide_id, error)
+            logger.warning("left out of the kernel distance: %s", error)
     if not found:
         return {}
     real, virtual = (np.concatenate(features) for features in zip(*found, strict=True))
