@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from kedro.io import DataCatalog, MemoryDataset
+from kedro.runner import SequentialRunner
 
 from tumor_ratio.cohort.pair import Cohort, SlidePair
 from tumor_ratio.datasets.errors import NotMadeYetError
@@ -281,7 +283,17 @@ def test_a_missing_section_is_a_slide_that_cannot_be_read(material):
         pair.read_ihc_at(0, 0, 8, MPP)
 
 
-def test_the_pipeline_writes_what_the_catalog_holds(project):
+def test_the_pipeline_writes_what_the_catalog_holds(material, project, tmp_path):
+    """One dataset of many tiles: Kedro would save what an iterator gives piece by piece."""
     pipeline = create_pipeline()
-    assert pipeline.all_outputs() == {"cyclegan.unpaired_tiles"}
-    assert "cyclegan.unpaired_tiles:" in (project / "conf/base/catalog_gan_export.yml").read_text()
+    (name,) = pipeline.all_outputs()
+    assert f"{name}:" in (project / "conf/base/catalog_gan_export.yml").read_text()
+    inputs = {**material, "cyclegan.squares": material["squares"]}
+    inputs["params:gan_export"] = GanExportParams(test_squares=1)
+    catalog = DataCatalog({key: MemoryDataset(inputs[key]) for key in pipeline.inputs()})
+    catalog[name] = UnpairedTilesDataset((tmp_path / "tiles").as_posix())
+    SequentialRunner().run(pipeline, catalog)
+    assert {split: len(a) for split, (a, _) in catalog.load(name).items()} == {
+        "train": 2 * TRAINING,
+        "test": 1,
+    }
