@@ -6,6 +6,7 @@ from tumor_ratio.pipelines import (
     baseline_ilastik,
     data_processing,
     evaluation,
+    gan_export,
     gan_translation,
     ground_truth,
     label_validation,
@@ -17,6 +18,7 @@ from tumor_ratio.pipelines import (
 
 ON_REQUEST = (
     "gan_load_sizes",
+    "gan_export",
     "nuclei_training",
     "label_validation",
     "nuclei_export",
@@ -44,6 +46,7 @@ def register_pipelines() -> dict[str, Pipeline]:
         "nuclei_training": nuclei_training.create_pipeline(),
         "label_validation": label_validation.create_pipeline(),
         "nuclei_export": nuclei_export.create_pipeline(),
+        "gan_export": gan_export.create_pipeline(),
         "prediction": prediction.create_pipeline(),
     }
     pipelines = {

@@ -50,7 +50,14 @@ def test_the_words_are_whole_where_they_fit(width):
 
 @pytest.mark.parametrize(
     ("width", "height", "words_px"),
-    [(1000, 800, 40), (500, 10, 24), (37, 600, 24), (4000, 5000, 200), (850, 9000, 100), (1, 1, 24)],
+    [
+        (1000, 800, 40),
+        (500, 10, 24),
+        (37, 600, 24),
+        (4000, 5000, 200),
+        (850, 9000, 100),
+        (1, 1, 24),
+    ],
 )
 def test_a_band_is_white_and_then_words_over_the_whole_width(width, height, words_px):
     band = mark_band(width, height)

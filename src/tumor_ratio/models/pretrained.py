@@ -17,18 +17,23 @@ from tumor_ratio.models.weights_files import read_weights
 CONNECT_SECONDS = 4.0
 REFUSALS = (403, 407, 502, 503, 504)
 OWN_PREFIX = "backbone."
+FURTHER_CLASSIFIERS = ("head_dist", "pre_logits", "AuxLogits")
+"""Of distilled transformers, of transformers with a layer before the classifier, of Inception."""
 SHOWN_KEYS = 5
 
 
-def load_backbone_weights(backbone: Any, path: Path) -> None:
+def load_backbone_weights(
+    backbone: Any, path: Path, *, setting: str = "backbone.weights_path"
+) -> None:
     """Copy weights from a file into a timm backbone.
 
     Parameters
     ----------
     backbone : timm model without a classifier.
     path : see `read_weights`; the model file of a finished training (keys `backbone.*`) serves too.
-        The file's own classifier is left out; a transformer's position embedding is resampled to
+        The file's own classifiers are left out; a transformer's position embedding is resampled to
         the backbone's grid.
+    setting : the setting that named the file, for messages.
 
     Raises
     ------
@@ -36,7 +41,7 @@ def load_backbone_weights(backbone: Any, path: Path) -> None:
         If the file cannot be read, or if its keys or shapes are not those of the backbone; the
         message lists what is missing and what is unexpected.
     """
-    weights = read_weights(path)
+    weights = read_weights(path, setting=setting)
     if any(key.startswith(OWN_PREFIX) for key in weights):
         weights = {
             key.removeprefix(OWN_PREFIX): value
@@ -48,7 +53,7 @@ def load_backbone_weights(backbone: Any, path: Path) -> None:
     if convert is not None:
         weights = convert(weights, backbone)
     weights = _without_classifier(weights, backbone)
-    _check_keys(weights, backbone.state_dict(), path)
+    _check_keys(weights, backbone.state_dict(), path, setting)
     backbone.load_state_dict(weights)
 
 
@@ -122,14 +127,16 @@ def _ask(url: str) -> str | None:
 def _without_classifier(weights: Mapping[str, Any], backbone: Any) -> dict[str, Any]:
     names = (backbone.pretrained_cfg or {}).get("classifier") or ()
     names = (names,) if isinstance(names, str) else tuple(names)
-    heads = tuple(f"{name}." for name in (*names, "head_dist", "pre_logits"))
+    heads = tuple(f"{name}." for name in (*names, *FURTHER_CLASSIFIERS))
     expected = backbone.state_dict()
     return {
         key: value for key, value in weights.items() if key in expected or not key.startswith(heads)
     }
 
 
-def _check_keys(weights: Mapping[str, Any], expected: Mapping[str, Any], path: Path) -> None:
+def _check_keys(
+    weights: Mapping[str, Any], expected: Mapping[str, Any], path: Path, setting: str
+) -> None:
     # Batch counters are absent from old files, and only matter without a fixed momentum.
     missing = [
         key for key in expected if key not in weights and not key.endswith("num_batches_tracked")
@@ -152,7 +159,7 @@ def _check_keys(weights: Mapping[str, Any], expected: Mapping[str, Any], path: P
     if problems:
         raise ModelUnavailableError(
             f"{path} does not hold this backbone's weights: {'; '.join(problems)}",
-            "point `backbone.weights_path` at weights of the same architecture",
+            f"point `{setting}` at weights of the same architecture",
         )
 
 

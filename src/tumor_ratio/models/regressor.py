@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from tumor_ratio.errors import ConfigurationError
+from tumor_ratio.models.backbones import create_backbone
 from tumor_ratio.models.pretrained import download_weights, load_backbone_weights
 from tumor_ratio.models.regressor_options import Architecture, BackboneOptions
-from tumor_ratio.models.torchvision_shim import ensure_torchvision
 
 
 class RatioRegressor(nn.Module):
@@ -31,7 +31,9 @@ class RatioRegressor(nn.Module):
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
         self.architecture = architecture
-        self.backbone = _create_backbone(architecture.backbone, architecture.patch_px)
+        self.backbone = create_backbone(
+            architecture.backbone, architecture.patch_px, setting="backbone.name"
+        )
         features = _count_features(self.backbone, architecture)
         self.head = nn.Sequential(
             nn.Linear(features, architecture.hidden),
@@ -129,23 +131,6 @@ def pretrained_normalisation(
     mean = settings.get("mean", (0.485, 0.456, 0.406))
     std = settings.get("std", (0.229, 0.224, 0.225))
     return tuple(mean), tuple(std)
-
-
-def _create_backbone(name: str, patch_px: int) -> Any:
-    ensure_torchvision()
-    import timm
-
-    if not timm.is_model(name):
-        close = timm.list_models(f"*{name.split('_')[0]}*")[:8]
-        hint = f", for instance {', '.join(close)}" if close else ""
-        raise ConfigurationError(
-            f"timm knows no backbone '{name}'", f"set `backbone.name` to one that it knows{hint}"
-        )
-    try:
-        return timm.create_model(name, pretrained=False, num_classes=0, img_size=patch_px)
-    except TypeError:
-        # Convolutional backbones take any size and have no such argument.
-        return timm.create_model(name, pretrained=False, num_classes=0)
 
 
 def _count_features(backbone: Any, architecture: Architecture) -> int:

@@ -21,10 +21,15 @@ from tumor_ratio.metrics.folds import slides_of
 from tumor_ratio.metrics.ratios import region_ratios
 from tumor_ratio.models.segmenter import locate_segmenter
 from tumor_ratio.pipelines.gan_translation.estimation import account_of, calibrated_predictions
+from tumor_ratio.pipelines.gan_translation.kid import kid_of_slides, kid_readers
 from tumor_ratio.pipelines.gan_translation.measuring import Measuring
 from tumor_ratio.pipelines.gan_translation.params import CycleGanParams
 from tumor_ratio.pipelines.gan_translation.slide_scores import mean_scores, score_slide
-from tumor_ratio.pipelines.gan_translation.slide_steps import measure_translation, translate_slide
+from tumor_ratio.pipelines.gan_translation.slide_steps import (
+    as_virtual,
+    measure_translation,
+    translate_slide,
+)
 from tumor_ratio.pipelines.gan_translation.squares import (
     candidate_squares,
     draw_evenly,
@@ -209,6 +214,7 @@ def score(
     pair_quality: pd.DataFrame,
     he_nuclei: Parts,
     ihc_nuclei: Parts,
+    virtual_slides: Parts,
     virtual_nuclei: Parts,
     virtual_ratios: pd.DataFrame,
     patches: pd.DataFrame,
@@ -223,11 +229,18 @@ def score(
     both = labelled.merge(
         virtual_ratios[["region_id", "tumor_ratio"]], on="region_id", suffixes=("", "_virtual")
     )
-    rows = []
+    rows, readers = [], {}
     for slide_id in sorted(slides_of(folds, params.protocol, "test") & set(virtual_nuclei)):
         pair, own = cohort[slide_id], regions_of(kept, slide_id)
         if own.empty or slide_id not in ihc_nuclei or slide_id not in he_nuclei:
             continue
+        if slide_id in virtual_slides:
+            readers[slide_id] = kid_readers(
+                pair,
+                as_virtual(pair, virtual_slides[slide_id]),
+                regions_of(both, slide_id),
+                params.kid,
+            )
         mpp = pair.frame.mpp
         side_px = round(params.mask_cell_um / mpp)
         grid = PatchParams(size_px=side_px, mpp=mpp, step_px=side_px)
@@ -247,7 +260,8 @@ def score(
     table = TranslationScores.validate(pd.DataFrame(rows)) if rows else TranslationScores.empty()
     kind = model.card["training_data"]
     table.attrs["stamp"] = [*stamps_for(kind), *([CIRCULAR] if kind == "phantom" else [])]
-    return table, mean_scores(table, both[both["slide_id"].isin(table["slide_id"])])
+    means = mean_scores(table, both[both["slide_id"].isin(table["slide_id"])])
+    return table, {**means, **kid_of_slides(readers, params.kid, params.translation)}
 
 
 def labelled_patches(

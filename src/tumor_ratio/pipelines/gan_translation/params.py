@@ -73,6 +73,22 @@ class GanLearningParams(Params):
         return self
 
 
+class KidParams(Params):
+    """The kernel distance of virtual to real patches of test slides (KID)."""
+
+    network: str = "inception_v3"
+    """timm's name of the network whose features are compared."""
+    weights_path: str = ""
+    """Its weights in a local file (never unpickled as code); empty: no distance is computed."""
+    patches: int = Field(default=128, ge=1)
+    """Patches of a slide, at most; spread evenly."""
+    subsets: int = Field(default=100, ge=1)
+    """The distance is the mean over so many random subsets."""
+    subset_size: int = Field(default=100, ge=2)
+    """Patches of a subset; at most half of all."""
+    seed: int = Field(default=0, ge=0)
+
+
 class CycleGanParams(GanLearningParams):
     """The approach `cyclegan`."""
 
@@ -90,6 +106,7 @@ class CycleGanParams(GanLearningParams):
     mask_cell_um: float = Field(default=112.0, gt=0)
     """Cells in which virtual and real Ki-67 are held against each other: neighbouring sections
     share no nuclei, but agree at this scale."""
+    kid: KidParams = KidParams()
     load_sizes: tuple[int, ...] = ()
     """Sizes that squares are resized to, compared by the pipeline gan_load_sizes."""
     test_tiles: int = Field(default=6, ge=1)

@@ -99,6 +99,7 @@ def create_pipeline(**_: object) -> Pipeline:
                     "pair_quality",
                     "he_nuclei",
                     "ihc_nuclei",
+                    "virtual_slides",
                     "virtual_nuclei",
                     "virtual_ratios",
                     "patches",

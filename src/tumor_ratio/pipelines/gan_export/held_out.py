@@ -1,0 +1,51 @@
+"""Squares of test slides: as large as those of training, without overlap, evenly spread."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from tumor_ratio.cohort.pair import SlidePair
+from tumor_ratio.cohort.tiles import PatchParams, patches_of_pair
+
+
+def held_out_squares(
+    pair: SlidePair, tiles: pd.DataFrame, size_px: int, mpp: float, number: int
+) -> pd.DataFrame:
+    """Squares inside kept tiles of one slide.
+
+    Parameters
+    ----------
+    pair : the slide pair.
+    tiles : its kept tiles (`schemas.Regions`); they may overlap, as at a slide's edge.
+    size_px, mpp : a square's side in pixels at `mpp`.
+    number : at most so many, spread evenly over all that there are.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `schemas.Regions`. Where two squares overlap by more than rounding, the later one in the
+        order of the tiles is left out.
+
+    Raises
+    ------
+    ConfigurationError
+        If a square is larger than a tile.
+    """
+    grid = PatchParams(size_px=size_px, mpp=mpp, step_px=size_px)
+    squares = patches_of_pair(pair, tiles, grid, called="cyclegan.squares")
+    side_px = size_px * mpp / pair.frame.mpp
+    apart = squares[_apart(squares[["x_px", "y_px"]].to_numpy(dtype=np.float64), side_px)]
+    n = min(number, len(apart))
+    places = ((np.arange(n) + 0.5) * len(apart) / max(n, 1)).astype(np.intp)
+    return apart.iloc[places].reset_index(drop=True)
+
+
+def _apart(corners_px: NDArray[np.float64], side_px: float) -> NDArray[np.bool_]:
+    """Which squares to keep so that none overlaps an earlier one that is kept, too."""
+    chosen = np.zeros(len(corners_px), dtype=bool)
+    for index, corner in enumerate(corners_px):
+        distance = np.abs(corners_px[:index][chosen[:index]] - corner).max(axis=1)
+        chosen[index] = not (distance < side_px - 1).any()  # corners are rounded to whole pixels
+    return chosen
