@@ -1,7 +1,7 @@
 """Noise between the two halves of a cycle.
 
 Generators hide in a translation, in differences that nobody sees, what the way back shall restore
-(Chu et al. 2017, arXiv 1712.02950). What is to be stained is then read from the hidden mark, and not
+(Chu et al. 2017, arXiv 1712.02950). What is to be stained is then read from the hidden mark, not
 from the tissue: on real images there is none. Noise drowns the mark (Bashkirova et al. 2019, arXiv
 1908.01517), so that only what noise leaves, such as the size of nuclei, can tell.
 """
