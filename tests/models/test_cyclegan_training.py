@@ -10,6 +10,7 @@ import torch
 from tumor_ratio.errors import ConfigurationError, TumorRatioError
 from tumor_ratio.models.cyclegan.checkpoint_files import write_networks
 from tumor_ratio.models.cyclegan.collapse import collapse, spread
+from tumor_ratio.models.cyclegan.cycle_noise import with_noise
 from tumor_ratio.models.cyclegan.cyclegan_fit import fit_cyclegan
 from tumor_ratio.models.cyclegan.cyclegan_training import CycleGanTraining
 from tumor_ratio.models.cyclegan.networks import CycleGan
@@ -85,6 +86,7 @@ class KillingSource:
         ({}, 6),
         ({}, 10),
         ({"compute": BF16}, 11),
+        ({"average": 0.9, "cycle_noise": 0.2, "lambda_stain": 10.0}, 10),
         ({"gradient_checkpointing": True, "batch_size": 2}, 10),
         ({"networks": NetworkOptions("resnet_6blocks", ngf=2, ndf=2, no_dropout=False)}, 10),
         (
@@ -95,7 +97,7 @@ class KillingSource:
             10,
         ),
     ],
-    ids=["first epoch", "second epoch", "bf16", "checkpointing", "dropout", "batch norm"],
+    ids=["first epoch", "second epoch", "bf16", "extras", "checkpointing", "dropout", "batch norm"],
 )
 def test_a_training_killed_at_an_iteration_ends_with_the_weights_of_an_uninterrupted_one(
     tmp_path, changes, readings
@@ -285,3 +287,42 @@ def test_serial_batches_swapped_directions_and_bounded_data_sets():
     assert drawn(swapped, 4, 3) == [([0, 1], [0, 1]), ([2, 0], [2, 3])]
     bounded = dataclasses.replace(serial, max_dataset_size=2)
     assert drawn(bounded, 4, 3) == [([0, 1], [0, 1])]
+
+
+def test_the_average_of_weights_is_judged_and_kept(tmp_path):
+    seen = []
+
+    def metric(generator: torch.nn.Module) -> dict[str, float]:
+        seen.append(generator.model[1].weight.clone())
+        return {"val_ratio_error": -float(len(seen))}  # the last epoch is the best
+
+    plan = options(n_epochs=2, n_epochs_decay=0, average=0.5)
+    averaged, _ = fit(tmp_path / "average", plan, metric=metric)
+    plain, _ = fit(tmp_path / "plain", options(n_epochs=2, n_epochs_decay=0))
+    assert torch.equal(averaged.G_A.model[1].weight, seen[-1])
+    assert not torch.equal(averaged.G_A.model[1].weight, plain.G_A.model[1].weight)
+    assert equal(averaged.G_B, plain.G_B), "the average has no part in the training"
+    assert not hasattr(averaged, "average")
+
+
+def test_a_running_average_is_what_the_formula_says():
+    gan = CycleGan(options().networks, seed=0)
+    first = [weight.clone() for weight in gan.G_A.parameters()]
+    gan.start_average()
+    with torch.no_grad():
+        for weight in gan.G_A.parameters():
+            weight += 1
+    gan.update_average(0.75)
+    for start, mean in zip(first, gan.average.parameters(), strict=True):
+        torch.testing.assert_close(mean, 0.75 * start + 0.25 * (start + 1))
+
+
+def test_noise_between_the_halves_has_the_deviation_asked_for():
+    images = torch.zeros(2, 3, 128, 128)
+    assert with_noise(images, 0.0) is images
+    torch.manual_seed(0)
+    noise = with_noise(images, 0.3)
+    assert 0.2 < float(noise.std()) < 0.32
+    assert abs(float(noise.mean())) < 0.05
+    coarse = torch.nn.functional.avg_pool2d(noise, 16)
+    assert float(coarse.std()) > 0.05, "shades of whole nuclei are drowned, too"

@@ -81,6 +81,8 @@ def fit_cyclegan(
         schedule=lambda step: learning_rate_share(options, step // n_batches + 1),
         ending=lambda record: collapse(record, options.collapse_threshold),
     )
+    if options.average > 0:
+        gan.take_average()
     return gan, trained
 
 

@@ -31,7 +31,8 @@ class CycleGanTraining:
     """Learns to translate between two domains; satisfies `trainable.Trainable`.
 
     A step first improves both generators together, then both discriminators, on translations made
-    before. Losses carry the reference's names.
+    before. Losses carry the reference's names. Where an average of weights is kept, a step first
+    moves it towards the weights that the last step left.
 
     Parameters
     ----------
@@ -52,6 +53,8 @@ class CycleGanTraining:
     ) -> None:
         self.module: Any = compute.place(gan)
         self.module.keep_activations(not options.gradient_checkpointing)
+        if options.average > 0:
+            self.module.start_average()
         self.images, self.options, self.compute = images, options, compute
         self.metric, self.monitor = metric, METRIC if metric else ""
         self.pools = {name: ImagePool(options.pool_size) for name in ("fake_A", "fake_B")}
@@ -87,7 +90,7 @@ class CycleGanTraining:
             for name, network, shown in zip(SPREADS, generators, self._panels, strict=True):
                 found[name] = spread(shown, [network(image) for image in shown])
         if self.metric is not None:
-            found.update(self.metric(self.module.G_A))
+            found.update(self.metric(self.module.judged))
         return found
 
     def extra_state(self) -> dict[str, Any]:
@@ -105,6 +108,8 @@ class CycleGanTraining:
 
     def _generators(self, batch: Pair) -> dict[str, torch.Tensor]:
         gan, options = self.module, self.options
+        if options.average > 0:
+            gan.update_average(options.average)
         real_A, real_B = (to_network(rgb, self.compute) for rgb in batch)
         fake_B, fake_A = gan.G_A(real_A), gan.G_B(real_B)
         back_A = gan.G_B(with_noise(fake_B, options.cycle_noise))

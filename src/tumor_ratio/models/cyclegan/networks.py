@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import nn
 
@@ -56,6 +58,28 @@ class CycleGan(nn.Module):
 
     def _initial(self, network: nn.Module) -> nn.Module:
         return initialise(network, self.options.init_type, self.options.init_gain)
+
+    def start_average(self) -> None:
+        """Keep a running average of G_A's weights beside them, from the present ones on."""
+        self.average = copy.deepcopy(self.G_A).requires_grad_(False)
+
+    @torch.no_grad()
+    def update_average(self, past: float) -> None:
+        """Move the average towards the present weights; `past` in [0, 1) is its own share."""
+        for mean, weight in zip(self.average.parameters(), self.G_A.parameters(), strict=True):
+            mean.lerp_(weight, 1 - past)
+        for mean, value in zip(self.average.buffers(), self.G_A.buffers(), strict=True):
+            mean.copy_(value)
+
+    def take_average(self) -> None:
+        """Put the average in the place of G_A's weights."""
+        self.G_A.load_state_dict(self.average.state_dict())
+        del self.average
+
+    @property
+    def judged(self) -> nn.Module:
+        """The generator from A to B that is validated: the average where one is kept."""
+        return self.average if hasattr(self, "average") else self.G_A
 
     def keep_activations(self, keep: bool) -> None:
         """Whether generators keep activations for the backward pass, or compute them again."""

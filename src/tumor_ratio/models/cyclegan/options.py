@@ -115,6 +115,9 @@ class CycleGanOptions:
     lambda_stain : weight of the stain loss, which the reference lacks: translations to domain B
         shall hold as much DAB as its image of the same place, in cells of `stain_cell_px` pixels.
         Above 0, images are no longer drawn independently: the i-th of A comes with the i-th of B.
+    average : weight of the past, a step, in a running average of G_A's weights, which then is what
+        is validated and kept: adversaries circle around each other, and their mean path is better
+        than any place on it (Yazici et al. 2019, arXiv 1806.04498). 0 as in the reference.
     gradient_checkpointing : generators compute activations again on the way back instead of
         keeping them all: larger crops in the same memory.
     collapse_threshold : a generator has collapsed when its translations of a fixed panel vary less
@@ -145,6 +148,7 @@ class CycleGanOptions:
     cycle_noise: float = 0.0
     lambda_stain: float = 0.0
     stain_cell_px: int = 32
+    average: float = 0.0
     gradient_checkpointing: bool = False
     collapse_threshold: float = 0.02
     seed: int = 0
@@ -162,8 +166,9 @@ class CycleGanOptions:
             raise ValueError(f"lr must be above 0, not {self.lr}")
         if not 0 <= self.beta1 < 1:
             raise ValueError(f"beta1 must be in [0, 1), not {self.beta1}")
-        if not 0 <= self.collapse_threshold < 1:
-            raise ValueError(f"collapse_threshold must be in [0, 1), not {self.collapse_threshold}")
+        for name in ("collapse_threshold", "average"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} must be in [0, 1), not {getattr(self, name)}")
         if self.batch_size > 1 and not self.images.crops:
             raise ValueError(
                 f"batch_size {self.batch_size} needs images of one size, which preprocess "
