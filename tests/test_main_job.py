@@ -16,7 +16,7 @@ from mlflow import MlflowClient
 from PIL import Image
 
 from tests.main_job import Job
-from tumor_ratio.reporting.stamps import RESEARCH_USE, SYNTHETIC_TRAINING
+from tumor_ratio.reporting.stamps import RESEARCH_USE, SYNTHETIC_STAIN, SYNTHETIC_TRAINING
 
 pytestmark = pytest.mark.slow
 
@@ -26,6 +26,7 @@ TABLES = (
     "04_feature/ratio_labels.parquet",
     "07_model_output/ilastik/predictions.parquet",
     "07_model_output/ilastik/ihc_ratios.parquet",
+    "07_model_output/cyclegan/predictions.parquet",
     "07_model_output/resnet18/predictions.parquet",
     "07_model_output/levit_128s/predictions.parquet",
 )
@@ -71,6 +72,7 @@ def test_approaches_are_children_with_the_same_metrics(finished: Job) -> None:
     assert names["resnet18"] == names["levit_128s"]
     scored = {name for name in names["resnet18"] if name.startswith(("region_", "slide_"))}
     assert scored == names["ilastik"]
+    assert scored | {"train_cycle_A", "train_D_B", "val_ratio_error"} <= names["cyclegan"]
     assert "region_mae" in names["resnet18"] & names["training_median"] & names["oracle"]
     assert all(run.info.status == "FINISHED" for run in [*parents, *children])
     assert all(
@@ -80,13 +82,25 @@ def test_approaches_are_children_with_the_same_metrics(finished: Job) -> None:
     )
 
 
+def test_the_panel_of_every_epoch_is_in_the_run_and_virtual_slides_are_marked(
+    finished: Job,
+) -> None:
+    mlflow = client(finished)
+    (child,) = mlflow.search_runs(["1"], "tags.approach = 'cyclegan'")
+    panels = mlflow.list_artifacts(child.info.run_id, "panel")
+    assert [Path(each.path).name for each in panels] == ["epoch_0001.png", "epoch_0002.png"]
+    slides = list((finished.data / "07_model_output/cyclegan/virtual_slides").iterdir())
+    assert len(slides) == 3
+    assert all(path.name.endswith(f" {SYNTHETIC_STAIN}.tif") for path in slides)
+
+
 def test_nothing_is_done_twice(finished: Job) -> None:
     before = {name: weights(finished, name) for name in APPROACHES}
-    code, printed = finished.run("--pipelines=ground_truth,regression")
+    code, printed = finished.run("--pipelines=ground_truth,gan_translation,regression")
     assert code == 0, printed[-4000:]
     assert "0 done" in printed
     assert not re.search(r"[1-9]\d* done", printed)
-    assert printed.count("reusing the finished training") == 2
+    assert printed.count("reusing the finished training") == 3
     assert {name: weights(finished, name) for name in APPROACHES} == before
 
 
