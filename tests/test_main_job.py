@@ -88,7 +88,9 @@ def test_the_panel_of_every_epoch_is_in_the_run_and_virtual_slides_are_marked(
     mlflow = client(finished)
     (child,) = mlflow.search_runs(["1"], "tags.approach = 'cyclegan'")
     panels = mlflow.list_artifacts(child.info.run_id, "panel")
-    assert [Path(each.path).name for each in panels] == ["epoch_0001.png", "epoch_0002.png"]
+    assert [Path(each.path).name for each in panels] == [
+        f"epoch_000{number} {SYNTHETIC_STAIN}.png" for number in (1, 2)
+    ]
     slides = list((finished.data / "07_model_output/cyclegan/virtual_slides").iterdir())
     assert len(slides) == 3
     assert all(path.name.endswith(f" {SYNTHETIC_STAIN}.tif") for path in slides)

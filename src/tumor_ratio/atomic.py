@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from tumor_ratio.errors import DiskFullError
 from tumor_ratio.processes import is_running
@@ -27,6 +28,16 @@ SQLITE_FULL = "database or disk is full"
 
 FORGOTTEN_S = 86_400
 """An unfinished file of another machine is removed when nothing was written to it for so long."""
+
+
+def file_stem(name: str) -> str:
+    """A slide's or region's id as the name of a file, without suffix.
+
+    Characters that no file name may have, and a leading dot, are percent-coded: differing ids stay
+    different.
+    """
+    stem = quote(name, safe=" ()+,=@~")
+    return f"%2E{stem[1:]}" if stem.startswith(".") else stem
 
 
 def temporary_name(target: Path) -> Path:

@@ -251,6 +251,8 @@ class TranslationScores(Table):
 
     slide_id: Series[str] = pa.Field(unique=True)
     n_regions: Series[int] = pa.Field(ge=0)
+    n_undefined: Series[int] = pa.Field(ge=0)
+    """Of these regions: too few nuclei on the translation."""
     n_cells: Series[int] = pa.Field(ge=0)
     spearman: Series[float] = pa.Field(ge=-1, le=1, nullable=True)
     """Of the regions' virtual and measured ratios."""
@@ -291,6 +293,8 @@ class LoadSizeScores(Table):
     mae_calibrated: Series[float] = pa.Field(nullable=True)
     mae_of_median: Series[float] = pa.Field(nullable=True)
     """Of always answering the validation regions' median."""
+    undefined: Series[float] = pa.Field(**RATIO)
+    """Share of the test regions without a translated ratio; they are answered with the median."""
     n_regions: Series[int] = pa.Field(ge=0)
 
 

@@ -314,7 +314,11 @@ def test_a_running_average_is_what_the_formula_says():
             weight += 1
     gan.update_average(0.75)
     for start, mean in zip(first, gan.average.parameters(), strict=True):
-        torch.testing.assert_close(mean, 0.75 * start + 0.25 * (start + 1))
+        torch.testing.assert_close(mean, 0.1 * start + 0.9 * (start + 1))
+    for _ in range(100):
+        gan.update_average(0.75)
+    gan.update_average(0.0)
+    assert equal(gan.average, gan.G_A)
 
 
 def test_noise_between_the_halves_has_the_deviation_asked_for():

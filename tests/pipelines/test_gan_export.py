@@ -10,6 +10,7 @@ import pytest
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.runner import SequentialRunner
 
+from tumor_ratio.atomic import file_stem
 from tumor_ratio.cohort.pair import Cohort, SlidePair
 from tumor_ratio.datasets.errors import NotMadeYetError
 from tumor_ratio.datasets.unpaired_tiles import UnpairedTilesDataset
@@ -29,7 +30,6 @@ from tumor_ratio.phantom.plan import plan_phantom
 from tumor_ratio.pipelines.gan_export import create_pipeline, nodes
 from tumor_ratio.pipelines.gan_export.held_out import held_out_squares
 from tumor_ratio.pipelines.gan_export.params import GanExportParams
-from tumor_ratio.pipelines.gan_export.square_pixels import file_name
 from tumor_ratio.schemas import TranslationSquares
 
 MPP, SIDE_UM, SQUARE = 1.0, 300, 64
@@ -266,7 +266,7 @@ def test_a_test_slide_without_kept_tiles_is_told(material, tmp_path):
 
 def test_names_are_file_names_and_stay_different():
     ids = ["s1", "a/b", "a%2Fb", ".hidden", "%2Ehidden", "α β", "..", "a\\b"]
-    found = [file_name(Region(name, "", "patch", 0, 0, 8, 0.5)) for name in ids]
+    found = [file_stem(Region(name, "", "patch", 0, 0, 8, 0.5).region_id) for name in ids]
     assert len(set(found)) == len(ids)
     assert found[0] == "s1_x0_y0_s8_m0.5"
     assert not any("/" in name or "\\" in name or name.startswith(".") for name in found)

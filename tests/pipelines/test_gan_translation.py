@@ -26,7 +26,7 @@ from tumor_ratio.models.cyclegan.checkpoint_files import (
     write_network,
 )
 from tumor_ratio.models.cyclegan.networks import CycleGan
-from tumor_ratio.models.cyclegan.options import NetworkOptions
+from tumor_ratio.models.cyclegan.options import BlockOptions, NetworkOptions
 from tumor_ratio.models.cyclegan.translation import translate
 from tumor_ratio.models.devices import ComputeOptions, resolve_compute
 from tumor_ratio.models.segmenter import locate_segmenter
@@ -42,6 +42,7 @@ from tumor_ratio.pipelines.gan_translation import (
 )
 from tumor_ratio.pipelines.gan_translation.estimation import account_of, calibrated_predictions
 from tumor_ratio.pipelines.gan_translation.params import CycleGanParams, GanLearningParams
+from tumor_ratio.pipelines.gan_translation.slide_steps import tissue_crops
 from tumor_ratio.pipelines.gan_translation.squares import draw_evenly, most_labelled_tiles
 from tumor_ratio.pipelines.gan_translation.validation_ratios import ratio_figures
 from tumor_ratio.reporting.stamps import RESEARCH_USE, SYNTHETIC_STAIN, SYNTHETIC_TRAINING
@@ -102,7 +103,10 @@ def material(tmp_path_factory):
         for section, found in nuclei.items():
             table = segment_slide(pair, regions_table([tile]), section, model, SEGMENTATION)
             found[plan.slide_id] = Part(table)
-        labels.append(region_ratios(own, nuclei["ihc"][plan.slide_id].load(), MPP, min_nuclei=5))
+        regions = pd.concat([regions_table([tile]), own], ignore_index=True)
+        labels.append(
+            region_ratios(regions, nuclei["ihc"][plan.slide_id].load(), MPP, min_nuclei=5)
+        )
         pairs.append(pair)
         tiles.append(tile)
         patches.append(own)
@@ -180,7 +184,9 @@ def finished(material, tmp_path_factory):
     model_folder.mkdir()
     card = task(folder=model_folder, on_epoch=lambda m, e: epochs.append((e, m)))
     model = ModelRef(model_folder, {**card, "fingerprint": "0123456789abcdef01"})
-    slides = nodes.translate(material["cohort"], material["folds"], model, options)
+    slides = nodes.translate(
+        **pick(material, "cohort", "tiles", "patches", "folds"), model=model, params=options
+    )
     virtual_slides = {name: Part(each()) for name, each in slides.items()}
     tasks = nodes.measure(
         **pick(material, "cohort", "tiles", "patches"),
@@ -190,7 +196,7 @@ def finished(material, tmp_path_factory):
     )
     virtual_nuclei = {name: Part(each()) for name, each in tasks.items()}
     ratios, predictions, calibration, account = nodes.estimate(
-        **pick(material, "cohort", "patches", "ratio_labels", "folds"),
+        **pick(material, "cohort", "patches", "pair_quality", "ratio_labels", "folds"),
         virtual_nuclei=virtual_nuclei,
         model=model,
         ratio_params=RATIOS,
@@ -264,6 +270,10 @@ def test_no_training_slide_and_too_large_squares_are_errors(material):
         squares_of(material, params(protocol="cv"))
     with pytest.raises(ConfigurationError, match=r"reduce cyclegan\.squares\.size_px"):
         squares_of(material, params(squares={**PARAMS["squares"], "size_px": 400}))
+    with pytest.raises(ConfigurationError, match=r"lower cyclegan\.mask_cell_um"):
+        squares_of(material, params(mask_cell_um=400))
+    with pytest.raises(ConfigurationError, match="need three cases"):
+        squares_of({**material, "folds": material["folds"].iloc[:0]}, params())
     with pytest.raises(ConfigurationError, match="no ratio label is of the method 'otsu'"):
         squares_of(material, params(label_method="otsu"))
 
@@ -284,7 +294,16 @@ def test_the_networks_see_the_pixel_size_that_squares_are_resized_to():
     coarser = options.at_load_size(32)
     assert coarser.mpp == 2.0
     assert coarser.gan.images.crop_size == 32
+    assert coarser.gan.stain_cell_px == options.gan.stain_cell_px // 2
     assert type(coarser) is GanLearningParams
+
+
+def test_load_sizes_are_a_list_or_numbers_with_spaces_between():
+    assert params(load_sizes=[32, 64]).load_sizes == (32, 64)
+    assert params(load_sizes="32 64").load_sizes == (32, 64)
+    for wrong in ("32,64", [0], "large"):
+        with pytest.raises(ValueError, match="load_sizes"):
+            params(load_sizes=wrong)
 
 
 def test_the_training_tells_of_every_epoch_and_keeps_networks_and_panels(finished):
@@ -295,8 +314,8 @@ def test_the_training_tells_of_every_epoch_and_keeps_networks_and_panels(finishe
     files = {path.name for path in model.folder.iterdir()}
     assert {f"latest_net_{name}.pth" for name in ("G_A", "G_B", "D_A", "D_B")} <= files
     assert sorted(path.name for path in (model.folder / "panel").iterdir()) == [
-        "epoch_0001.png",
-        "epoch_0002.png",
+        f"epoch_0001 {SYNTHETIC_STAIN}.png",
+        f"epoch_0002 {SYNTHETIC_STAIN}.png",
     ]
     assert not (model.folder / "checkpoints").exists()
     assert model.card["training_data"] == "phantom"
@@ -443,6 +462,10 @@ def test_a_generator_trained_elsewhere_is_taken_over(material, tmp_path):
     options = params(checkpoint=str(tmp_path / "latest_net_G_A.pth"))
     model = trained(training_of(material, options), tmp_path / "model")
     assert "elsewhere" in model.card["supervision"]
+    assert model.card["training_data"] == "phantom", "an unknown origin never passes as real"
+    assert model.card["domain"]["species"] == []
+    real = params(checkpoint=options.checkpoint, given_data="real")
+    assert trained(training_of(material, real), tmp_path / "r").card["training_data"] == "real"
     again = load_generator(checkpoint_path(model.folder, "G_A"))
     assert again.state_dict().keys() == gan.G_A.state_dict().keys()
     first = fingerprint(training_of(material, options), tmp_path)
@@ -453,8 +476,42 @@ def test_a_generator_trained_elsewhere_is_taken_over(material, tmp_path):
 def test_a_foreign_checkpoint_is_refused(material, tmp_path):
     path = tmp_path / "latest_net_G_A.pth"
     path.write_bytes(b"no checkpoint")
-    with pytest.raises(ModelUnavailableError):
+    with pytest.raises(ModelUnavailableError, match=r"cyclegan\.checkpoint"):
         training_of(material, params(checkpoint=str(path)))(folder=tmp_path)
+
+
+def test_without_a_training_no_square_is_needed(material):
+    dropped = {**material, "pair_quality": material["pair_quality"].assign(kept=False)}
+    with pytest.raises(ConfigurationError, match="training slide has a square"):
+        squares_of(dropped, params())
+    assert squares_of(dropped, params(checkpoint="latest_net_G_A.pth")).empty
+
+
+def test_what_is_measured_follows_the_pixels_of_a_translation(material, finished, tmp_path):
+    """Other blocks give other pixels, which the record must tell: nuclei depend on it."""
+    slide_id = next(iter(finished["virtual_slides"]))
+    changed = params(tmp_path, blocks={"block_px": 64, "overlap_px": 0})
+    tasks = nodes.translate(
+        **pick(material, "cohort", "tiles", "patches", "folds"),
+        model=finished["model"],
+        params=changed,
+    )
+    first = finished["virtual_slides"][slide_id].load()
+    assert tasks[slide_id]()["sha256"] != first["sha256"]
+
+
+def test_statistics_are_measured_on_tissue(material):
+    pair = material["cohort"].pairs[0]
+    tile = regions_table([Region(pair.slide_id, "", "tile", 128, 256, 64, 1.0)])
+    crops = tissue_crops(pair.he, tile, 1.0, BlockOptions(crop_px=64), 4)
+    assert np.array_equal(crops[0], pair.he.read(128, 256, 64, 1.0))
+    many = tissue_crops(pair.he, material["tiles"].head(1), 1.0, BlockOptions(crop_px=64), 4)
+    assert many.shape == (16, 64, 64, 3)
+    few = tissue_crops(
+        pair.he, material["tiles"].head(1), 1.0, BlockOptions(crop_px=64, crops_mpx=0.01), 4
+    )
+    assert len(few) == 2
+    assert tissue_crops(pair.he, tile.iloc[:0], 1.0, BlockOptions(), 4) is None
 
 
 def test_a_slide_that_is_gone_costs_its_own_translation_only(material, finished, tmp_path):
@@ -466,10 +523,12 @@ def test_a_slide_that_is_gone_costs_its_own_translation_only(material, finished,
         for pair in cohort
     ]
     tasks = nodes.translate(
-        Cohort(tuple(broken), "phantom"),
-        material["folds"],
-        finished["model"],
-        params(tmp_path / "virtual"),
+        **{
+            **pick(material, "tiles", "patches", "folds"),
+            "cohort": Cohort(tuple(broken), "phantom"),
+        },
+        model=finished["model"],
+        params=params(tmp_path / "virtual"),
     )
     with pytest.raises(SlideError, match="no longer there"):
         tasks[cohort.pairs[-1].slide_id]()
@@ -489,7 +548,10 @@ def test_the_gallery_shows_test_slides_and_says_so_where_there_are_none(material
     )
     assert isinstance(figure, Figure)
     titles = [axes.get_title(loc="left") for axes in figure.axes]
-    assert titles[0].endswith("H&E")
+    test_slide = material["folds"]["slide_id"].iloc[-1]
+    assert titles[:2] == [f"{test_slide}: H&E", "virtual Ki-67"]
+    assert len(titles) == 5
+    assert "SYNTHETIC IMAGES" in figure.get_supxlabel()
     empty = figures.show_translations(
         **pick(material, *names),
         virtual_slides={},

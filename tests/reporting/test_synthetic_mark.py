@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from tumor_ratio.reporting.synthetic_mark import (
-    GAP_PX,
     INK,
     LEAST_BAND_PX,
     PAPER,
@@ -12,6 +11,7 @@ from tumor_ratio.reporting.synthetic_mark import (
     marked,
 )
 
+GAP_PX = 16
 SIZES = [(16, 16), (40, 40), (5, 90), (300, 3), (64, 63), (200, 300), (256, 256)]
 
 
@@ -60,7 +60,7 @@ def test_the_words_are_whole_where_they_fit(width):
     ],
 )
 def test_a_band_is_white_and_then_words_over_the_whole_width(width, height, words_px):
-    band = mark_band(width, height)
+    band = mark_band(width, height, gap_px=GAP_PX)
     assert band.shape == (GAP_PX + words_px, width, 3)
     assert band.dtype == np.uint8
     assert (band[:GAP_PX] == 255).all()
@@ -72,13 +72,13 @@ def test_a_band_is_white_and_then_words_over_the_whole_width(width, height, word
 
 
 def test_the_words_of_a_band_fill_a_good_part_of_its_height():
-    rows = np.flatnonzero(inked(mark_band(2000, 5000)[GAP_PX:]).any(axis=1))
+    rows = np.flatnonzero(inked(mark_band(2000, 5000, gap_px=GAP_PX)[GAP_PX:]).any(axis=1))
     assert rows[-1] - rows[0] >= 0.45 * 200
     assert 0 < rows[0] < rows[-1] < 199
 
 
 def test_a_band_stays_readable_when_it_shrinks_with_its_slide():
-    band = mark_band(4096, 4096)[GAP_PX:]
+    band = mark_band(4096, 4096, gap_px=GAP_PX)[GAP_PX:]
     small = band[: len(band) // 8 * 8].reshape(-1, 8, 512, 8, 3).mean(axis=(1, 3))
     contrast = small.sum(axis=2).max(axis=0) - small.sum(axis=2).min(axis=0)
     assert (contrast > 100).mean() > 0.5

@@ -11,12 +11,13 @@ from tumor_ratio.reporting.stamps import TrainingData, stamps_for
 DOMAIN_FIELDS = ("species", "organ", "stain", "marker", "marker_meaning")
 
 
-def training_origin(pairs: Sequence[SlidePair]) -> dict[str, Any]:
+def training_origin(pairs: Sequence[SlidePair], *given: TrainingData) -> dict[str, Any]:
     """`training_data`, `stamps` and `domain` of a model card.
 
     Parameters
     ----------
     pairs : the slides of the training; one phantom among them makes it "phantom".
+    given : what networks that it started from, or that are used as they are, were trained on.
 
     Returns
     -------
@@ -26,11 +27,12 @@ def training_origin(pairs: Sequence[SlidePair]) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        Without any slide: an unknown origin must never pass as real.
+        Without slides and given networks: an unknown origin must never pass as real.
     """
-    if not pairs:
+    kinds = {*(pair.data_kind for pair in pairs), *given}
+    if not kinds:
         raise ValueError("nothing is known of a training without slides")
-    kind: TrainingData = "phantom" if any(p.data_kind == "phantom" for p in pairs) else "real"
+    kind: TrainingData = "phantom" if "phantom" in kinds else "real"
     return {
         "training_data": kind,
         "stamps": list(stamps_for(kind)),
@@ -40,4 +42,4 @@ def training_origin(pairs: Sequence[SlidePair]) -> dict[str, Any]:
 
 def _values(pairs: Sequence[SlidePair], name: str) -> list[str]:
     values = [pair.meta.get(name) for pair in pairs]
-    return sorted({str(value) for value in values}) if all(values) else []
+    return sorted({str(value) for value in values}) if values and all(values) else []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import numpy as np
 import pandas as pd
 from pydantic import Field
 
@@ -124,6 +125,24 @@ def patches_of_pair(
                 )
                 patches.setdefault((x_px, y_px), patch)
     return regions_table(patches.values())
+
+
+def lying_apart(squares: pd.DataFrame, frame_mpp: float) -> pd.DataFrame:
+    """Those squares of one slide that overlap no earlier one which is kept, too.
+
+    Parameters
+    ----------
+    squares : `schemas.Regions` of one size; tiles that overlap give squares that do.
+    frame_mpp : micrometres per level-0 pixel.
+    """
+    corners_px = squares[["x_px", "y_px"]].to_numpy(dtype=np.float64)
+    sides_px = (squares["size_px"] * squares["mpp"]).to_numpy(dtype=np.float64) / frame_mpp
+    chosen = np.zeros(len(squares), dtype=bool)
+    for index, corner in enumerate(corners_px):
+        distance = np.abs(corners_px[:index][chosen[:index]] - corner).max(axis=1)
+        # Corners are rounded to whole pixels.
+        chosen[index] = not (distance < sides_px[index] - 1).any()
+    return squares[chosen].reset_index(drop=True)
 
 
 def _within(length_px: int, start_px: int, offsets: Iterable[int], side_px: float) -> list[int]:

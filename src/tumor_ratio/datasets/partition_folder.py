@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from kedro.io import AbstractDataset
 from kedro.utils import load_obj
 
 from tumor_ratio.atomic import (
+    file_stem,
     full_disk_explained,
     remove_unfinished,
     write_json,
@@ -95,8 +95,7 @@ class PartitionFolder:
 
     def result_path(self, slide_id: str) -> Path:
         """File of a slide's result; characters that no file name may have are percent-coded."""
-        name = quote(slide_id, safe=" ()+,=@~")
-        return self.path / f"{'%2E' + name[1:] if name.startswith('.') else name}{self.suffix}"
+        return self.path / f"{file_stem(slide_id)}{self.suffix}"
 
     def sidecar_path(self, slide_id: str) -> Path:
         """File that says what a slide's result was made from."""

@@ -13,7 +13,7 @@ from scipy.spatial import cKDTree
 
 @dataclass(frozen=True)
 class NucleiMatch:
-    """Counts of nuclei; they add up over slides.
+    """Counts of nuclei.
 
     Parameters
     ----------
@@ -40,12 +40,6 @@ class NucleiMatch:
         """2 n_both / (n_first + n_second); NaN where there is no nucleus at all."""
         total = self.n_first + self.n_second
         return 2 * self.n_both / total if total else float("nan")
-
-    def __add__(self, other: NucleiMatch) -> NucleiMatch:
-        """Counts of two slides together."""
-        return NucleiMatch(
-            self.n_first + other.n_first, self.n_second + other.n_second, self.n_both + other.n_both
-        )
 
 
 def match_nuclei(first_um: ArrayLike, second_um: ArrayLike, *, within_um: float) -> NucleiMatch:

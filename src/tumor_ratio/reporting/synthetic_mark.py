@@ -15,7 +15,6 @@ RgbImage = NDArray[np.uint8]
 INK = (178, 34, 34)
 PAPER = (255, 244, 214)
 LEAST_BAND_PX = 24
-GAP_PX = 16
 BAND_SHARE = 0.04
 """Height of the band below a virtual slide, as a share of the slide's longer side."""
 ASPECT = 8.5
@@ -36,7 +35,7 @@ def marked(rgb: RgbImage) -> RgbImage:
     return out
 
 
-def mark_band(width_px: int, height_px: int) -> RgbImage:
+def mark_band(width_px: int, height_px: int, *, gap_px: int) -> RgbImage:
     """What stands below a virtual slide of that size: white, then the mark over its whole width.
 
     The slide's own pixels stay as they were translated, so that what is measured is not the mark.
@@ -44,14 +43,14 @@ def mark_band(width_px: int, height_px: int) -> RgbImage:
     Returns
     -------
     (h, width_px, 3) uint8
-        `GAP_PX` of white, then words: 4 % of the longer side high, so that they can be read on
+        `gap_px` of white, then words: 4 % of the longer side high, so that they can be read on
         every level, but no higher than the width has room for them; at least 24 px.
     """
     wanted_px = min(BAND_SHARE * max(width_px, height_px), width_px / ASPECT)
     label = _label(max(LEAST_BAND_PX, round(wanted_px)))
     copies = -(-width_px // label.shape[1])
     words = np.tile(label, (1, copies, 1))[:, :width_px]
-    return np.concatenate([np.full((GAP_PX, width_px, 3), 255, dtype=np.uint8), words])
+    return np.concatenate([np.full((gap_px, width_px, 3), 255, dtype=np.uint8), words])
 
 
 def _fitted(width_px: int) -> RgbImage:

@@ -95,7 +95,7 @@ def load_networks(gan: CycleGan, folder: Path, epoch: str | int = "latest") -> N
         load_network(getattr(gan, name), checkpoint_path(folder, name, epoch))
 
 
-def load_generator(path: Path) -> Generator:
+def load_generator(path: Path, *, setting: str = SETTING) -> Generator:
     """The generator of a checkpoint file, built as its keys and shapes tell; in evaluation mode.
 
     Raises
@@ -103,10 +103,11 @@ def load_generator(path: Path) -> Generator:
     ModelUnavailableError
         If the file cannot be read, or holds no generator that this project knows.
     """
-    options = recognise_generator(_read(path))
+    weights = _read(path, setting)
+    options = recognise_generator(weights)
     if options is None:
         raise ModelUnavailableError(
-            f"{path} holds no generator of a CycleGAN ({describe(_read(path))})",
+            f"{path} holds no generator of a CycleGAN ({describe(weights)})",
             "point to a file such as latest_net_G_A.pth of an RGB resnet_6blocks, resnet_9blocks, "
             "unet_128 or unet_256",
         )
@@ -115,8 +116,8 @@ def load_generator(path: Path) -> Generator:
     return generator.eval()
 
 
-def _read(path: Path) -> dict[str, Any]:
-    weights = read_weights(path, setting=SETTING)
+def _read(path: Path, setting: str = SETTING) -> dict[str, Any]:
+    weights = read_weights(path, setting=setting)
     for wrapper in WRAPPERS:
         if weights and all(name.startswith(wrapper) for name in weights):
             weights = {name.removeprefix(wrapper): value for name, value in weights.items()}

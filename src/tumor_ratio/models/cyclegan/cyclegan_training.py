@@ -85,7 +85,7 @@ class CycleGanTraining:
     def validate(self) -> Mapping[str, float]:
         """How both generators vary on a panel, and the metric."""
         found = {}
-        generators = (self.module.G_A, self.module.G_B)
+        generators = (self.module.judged, self.module.G_B)
         with self.compute.autocast():
             for name, network, shown in zip(SPREADS, generators, self._panels, strict=True):
                 found[name] = spread(shown, [network(image) for image in shown])

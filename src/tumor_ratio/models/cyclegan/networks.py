@@ -62,10 +62,20 @@ class CycleGan(nn.Module):
     def start_average(self) -> None:
         """Keep a running average of G_A's weights beside them, from the present ones on."""
         self.average = copy.deepcopy(self.G_A).requires_grad_(False)
+        self.register_buffer("averaged", torch.zeros((), dtype=torch.int64))
 
     @torch.no_grad()
     def update_average(self, past: float) -> None:
-        """Move the average towards the present weights; `past` in [0, 1) is its own share."""
+        """Move the average towards the present weights.
+
+        Parameters
+        ----------
+        past : the average's own share in [0, 1); less in the first steps, which would otherwise
+            keep much of the random start.
+        """
+        n = int(self.averaged)
+        past = min(past, (1 + n) / (10 + n))
+        self.averaged += 1
         for mean, weight in zip(self.average.parameters(), self.G_A.parameters(), strict=True):
             mean.lerp_(weight, 1 - past)
         for mean, value in zip(self.average.buffers(), self.G_A.buffers(), strict=True):
@@ -74,7 +84,7 @@ class CycleGan(nn.Module):
     def take_average(self) -> None:
         """Put the average in the place of G_A's weights."""
         self.G_A.load_state_dict(self.average.state_dict())
-        del self.average
+        del self.average, self.averaged
 
     @property
     def judged(self) -> nn.Module:

@@ -16,7 +16,7 @@ from tumor_ratio.imaging.stains import H_DAB
 
 FAINT_OD = 0.15
 """Densities below are hardly stain: background and residue of hematoxylin."""
-SOFTNESS_OD = 0.05
+SOFTNESS_OD = 0.1
 
 _TO_DAB = torch.from_numpy(np.linalg.inv(H_DAB.matrix())[:, 1].astype(np.float32))
 

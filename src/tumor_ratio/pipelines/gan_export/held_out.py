@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from tumor_ratio.cohort.pair import SlidePair
-from tumor_ratio.cohort.tiles import PatchParams, patches_of_pair
+from tumor_ratio.cohort.tiles import PatchParams, lying_apart, patches_of_pair
 
 
 def held_out_squares(
@@ -35,17 +34,7 @@ def held_out_squares(
     """
     grid = PatchParams(size_px=size_px, mpp=mpp, step_px=size_px)
     squares = patches_of_pair(pair, tiles, grid, called="cyclegan.squares")
-    side_px = size_px * mpp / pair.frame.mpp
-    apart = squares[_apart(squares[["x_px", "y_px"]].to_numpy(dtype=np.float64), side_px)]
+    apart = lying_apart(squares, pair.frame.mpp)
     n = min(number, len(apart))
     places = ((np.arange(n) + 0.5) * len(apart) / max(n, 1)).astype(np.intp)
     return apart.iloc[places].reset_index(drop=True)
-
-
-def _apart(corners_px: NDArray[np.float64], side_px: float) -> NDArray[np.bool_]:
-    """Which squares to keep so that none overlaps an earlier one that is kept, too."""
-    chosen = np.zeros(len(corners_px), dtype=bool)
-    for index, corner in enumerate(corners_px):
-        distance = np.abs(corners_px[:index][chosen[:index]] - corner).max(axis=1)
-        chosen[index] = not (distance < side_px - 1).any()  # corners are rounded to whole pixels
-    return chosen

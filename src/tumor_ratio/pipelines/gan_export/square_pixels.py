@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from urllib.parse import quote
 
 import pandas as pd
 
+from tumor_ratio.atomic import file_stem
 from tumor_ratio.cohort.frame_readers import SectionInFrame
 from tumor_ratio.cohort.pair import Cohort
 from tumor_ratio.errors import SlideError, TumorRatioError
@@ -70,16 +70,10 @@ class SquarePixels:
             "B": SectionInFrame(pair, "ihc"),
         }
         return [
-            (domain, split, file_name(each), section.read(*_place(each)))
+            (domain, split, file_stem(each.region_id), section.read(*_place(each)))
             for each in squares
             for domain, section in sections.items()
         ]
-
-
-def file_name(region: Region) -> str:
-    """The region's id as the name of a file, without suffix; differing ids stay different."""
-    name = quote(region.region_id, safe=" ()+,=@~")
-    return f"%2E{name[1:]}" if name.startswith(".") else name
 
 
 def _place(region: Region) -> tuple[int, int, int, float]:

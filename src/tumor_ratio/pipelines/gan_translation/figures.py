@@ -39,7 +39,7 @@ def show_translations(
     model: ModelRef,
     params: CycleGanParams,
 ) -> Figure:
-    """Tiles of three test slides, from the lowest measured ratio to the highest.
+    """The most positive tile of three test slides, from the lowest measured ratio to the highest.
 
     A slide that cannot be read is named in the log and left out.
     """
@@ -50,7 +50,10 @@ def show_translations(
     kept = pair_quality.loc[pair_quality["kept"].astype(bool), "region_id"]
     own = tiles[tiles["region_id"].isin(kept) & tiles["slide_id"].isin(shown)]
     ranked = own.merge(labels[["region_id", "tumor_ratio"]], on="region_id")
-    ranked = ranked.sort_values("tumor_ratio", kind="stable").drop_duplicates("slide_id")
+    # The tile with the highest ratio of each slide: in others there is little to compare.
+    ranked = ranked.sort_values("tumor_ratio", kind="stable").drop_duplicates(
+        "slide_id", keep="last"
+    )
     if ranked.empty:
         return message_figure(
             "no translated test slide has a tile with a ratio", model.card["stamps"]

@@ -22,11 +22,18 @@ from tumor_ratio.metrics.agreement import spearman
 from tumor_ratio.metrics.calibration import fit_monotone
 from tumor_ratio.metrics.folds import slides_of
 from tumor_ratio.pipelines.gan_translation.measuring import Measuring
-from tumor_ratio.pipelines.gan_translation.nodes import labelled_patches, measuring_of
+from tumor_ratio.pipelines.gan_translation.nodes import (
+    given_networks,
+    labelled_patches,
+    measuring_of,
+)
 from tumor_ratio.pipelines.gan_translation.params import CycleGanParams, GanLearningParams
 from tumor_ratio.pipelines.gan_translation.squares import most_labelled_tiles
 from tumor_ratio.pipelines.gan_translation.training_step import (
     APPROACH,
+    PANEL,
+    TRAINING_VERSION,
+    GivenNetworks,
     train_cyclegan,
 )
 from tumor_ratio.reporting.stamps import CIRCULAR, stamps_for
@@ -37,8 +44,7 @@ if TYPE_CHECKING:
     from tumor_ratio.models.training import OnEpoch
 
 SWEEP = f"{APPROACH}_load_sizes"
-CARD = "training.json"
-TRAINING_VERSION: int = train_cyclegan.step_version  # type: ignore[attr-defined]
+CARD, SCORES = "training.json", "scores.json"
 
 
 def compare(
@@ -73,11 +79,11 @@ def compare(
         labelled[of_tiles].reset_index(drop=True),
         {size: params.at_load_size(size) for size in params.load_sizes},
         measuring_of(nuclei_model, segmentation, ratio_params),
-        Path(params.initial).expanduser() if params.initial else None,
+        given_networks(params),
     )
 
 
-@step(version=100 * TRAINING_VERSION + 1)
+@step(version=TRAINING_VERSION)
 def compare_load_sizes(
     pairs: tuple[SlidePair, ...],
     squares: pd.DataFrame,
@@ -85,12 +91,14 @@ def compare_load_sizes(
     patches: pd.DataFrame,
     trainings: Mapping[int, GanLearningParams],
     measuring: Measuring,
-    initial: Path | None,
+    initial: GivenNetworks | None,
     *,
     folder: Path,
     on_epoch: OnEpoch | None = None,
 ) -> dict[str, Any]:
     """Train one CycleGAN a load size, one after the other, and score each on the same tiles.
+
+    A size is to be chosen by `val_ratio_error`; scores on test tiles say what the choice is worth.
 
     Parameters
     ----------
@@ -111,19 +119,30 @@ def compare_load_sizes(
     rows, cards, start = [], [], 0
     for size, params in trainings.items():
         own = folder / f"load_{size}"
-        card = _finished(own)
+        own.mkdir(parents=True, exist_ok=True)
+        card = _written(own / CARD)
         if card is None:
-            own.mkdir(parents=True, exist_ok=True)
             told = _numbered(on_epoch, size, start)
             card = train_cyclegan(
-                pairs, squares, patches, params, measuring, initial, folder=own, on_epoch=told
+                pairs,
+                squares,
+                patches,
+                params,
+                measuring,
+                initial,
+                folder=own,
+                on_epoch=told,
+                panel=f"{PANEL}/{own.name}",
             )
-            card["scores"] = _scores(own, pairs, squares, test_tiles, patches, params, measuring)
             write_json(own / CARD, card)
-        rows.append({"load_size": size, "mpp": params.mpp, **_training(card), **card["scores"]})
+        scores = _written(own / SCORES)
+        if scores is None:
+            scores = _scores(own, pairs, squares, test_tiles, patches, params, measuring)
+            write_json(own / SCORES, scores)
+        rows.append({"load_size": size, "mpp": params.mpp, **_training(card), **scores})
         cards.append(card)
         start += params.gan.epochs
-    shared = ("training_data", "stamps", "protocol", "label_method")
+    shared = ("training_data", "stamps", "protocol", "label_method", "supervision")
     return {"scores": rows, **{name: cards[0][name] for name in shared}}
 
 
@@ -164,11 +183,14 @@ def _scores(
         )
         for tiles in (squares[squares["split"] == "validation"], test_tiles)
     )
-    found = [np.nan_to_num(each.ratios(generator), nan=0.0) for each in (validation, test)]
+    median = float(np.median(validation.measured))
+    ratios = [each.ratios(generator) for each in (validation, test)]
+    # As in the predictions: what a translation leaves undefined is answered with a median.
+    found = [np.where(np.isnan(each), median, each) for each in ratios]
     weights = slide_weights(validation.slides)
     calibrated = fit_monotone(found[0], validation.measured, weights).apply(found[1])
-    median = float(np.median(validation.measured))
     return {
+        "undefined": float(np.isnan(ratios[1]).mean()),
         "spearman": spearman(found[1], test.measured),
         "mae_raw": slide_macro(np.abs(found[1] - test.measured), test.slides),
         "mae_calibrated": slide_macro(np.abs(calibrated - test.measured), test.slides),
@@ -187,9 +209,9 @@ def _training(card: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
-def _finished(folder: Path) -> dict[str, Any] | None:
+def _written(path: Path) -> dict[str, Any] | None:
     try:
-        return dict(json.loads((folder / CARD).read_text(encoding="utf-8")))
+        return dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError):
         return None
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from tumor_ratio.cohort.pair import Cohort
-from tumor_ratio.cohort.tiles import PatchParams, patches_of_pair
+from tumor_ratio.cohort.tiles import PatchParams, lying_apart, patches_of_pair
 from tumor_ratio.datasets.partition_folder import PartitionRef
 from tumor_ratio.datasets.trained_model import ModelRef
 from tumor_ratio.errors import ConfigurationError
@@ -37,14 +37,17 @@ from tumor_ratio.pipelines.gan_translation.squares import (
 )
 from tumor_ratio.pipelines.gan_translation.training_step import (
     APPROACH,
+    GivenNetworks,
     adopt_generator,
     train_cyclegan,
 )
 from tumor_ratio.reporting.stamps import CIRCULAR, stamps_for
-from tumor_ratio.schemas import RatioLabels, TranslationScores
+from tumor_ratio.schemas import RatioLabels, TranslationScores, TranslationSquares
 from tumor_ratio.steps import SlideTasks
 
 Parts = Mapping[str, PartitionRef]
+CELL_PX = 16
+"""Cells are counted in, not read: their pixels have no meaning."""
 VIRTUAL = "virtual"
 """`label_method` of ratios that were measured on virtual Ki-67."""
 
@@ -61,7 +64,18 @@ def choose_squares(
 ) -> pd.DataFrame:
     """Squares of training slides, which both stains are cut at, and tiles of validation slides."""
     kept = tiles[tiles["region_id"].isin(_kept(pair_quality))]
+    too_small = tiles["size_px"] * tiles["mpp"] < params.mask_cell_um
+    if len(tiles) and too_small.all():
+        raise ConfigurationError(
+            f"cells of {params.mask_cell_um:g} um do not fit the tiles",
+            f"lower {APPROACH}.mask_cell_um, or enlarge tiles.size_px",
+        )
     training = slides_of(folds, params.protocol, "train")
+    if folds.empty:
+        raise ConfigurationError(
+            "the slides are not split: training, validation and test need three cases",
+            "add slides of other cases",
+        )
     if not training:
         raise ConfigurationError(
             f"no slide trains by the protocol '{params.protocol}'",
@@ -83,6 +97,8 @@ def choose_squares(
     chosen = most_labelled_tiles(
         labelled[labelled["slide_id"].isin(validation)], params.validation_tiles
     )
+    if (not found or not chosen) and params.checkpoint:
+        return TranslationSquares.empty()
     if not found or not chosen:
         what = "training slide has a square" if not found else "validation slide has a patch"
         raise ConfigurationError(
@@ -116,7 +132,10 @@ def train(
     """Train the CycleGAN, or take over a generator; the model dataset carries it out."""
     if params.checkpoint:
         return partial(
-            adopt_generator, tuple(cohort), Path(params.checkpoint).expanduser(), params.learning()
+            adopt_generator,
+            Path(params.checkpoint).expanduser().absolute(),
+            params.given_data,
+            params.learning(),
         )
     labelled = labelled_patches(patches, pair_quality, ratio_labels, params)
     return partial(
@@ -126,18 +145,30 @@ def train(
         labelled[labelled["tile_id"].isin(squares["tile_id"])].reset_index(drop=True),
         params.learning(),
         measuring_of(nuclei_model, segmentation, ratio_params),
-        Path(params.initial).expanduser() if params.initial else None,
+        given_networks(params),
     )
 
 
 def translate(
-    cohort: Cohort, folds: pd.DataFrame, model: ModelRef, params: CycleGanParams
+    cohort: Cohort,
+    tiles: pd.DataFrame,
+    patches: pd.DataFrame,
+    folds: pd.DataFrame,
+    model: ModelRef,
+    params: CycleGanParams,
 ) -> SlideTasks:
     """Virtual Ki-67 slides of the validation and test slides, one task a slide."""
     held_out = slides_of(folds, params.protocol, "validation", "test")
+    with_patches = tiles[tiles["region_id"].isin(patches["tile_id"])]
     return {
         pair.slide_id: partial(
-            translate_slide, pair.he, model, params.blocks, params.translation, params.folder
+            translate_slide,
+            pair.he,
+            regions_of(with_patches, pair.slide_id),
+            model,
+            params.blocks,
+            params.translation,
+            params.folder,
         )
         for pair in cohort
         if pair.slide_id in held_out and pair.he is not None
@@ -173,6 +204,7 @@ def measure(
 def estimate(
     cohort: Cohort,
     patches: pd.DataFrame,
+    pair_quality: pd.DataFrame,
     virtual_nuclei: Parts,
     ratio_labels: pd.DataFrame,
     folds: pd.DataFrame,
@@ -197,10 +229,9 @@ def estimate(
     ]
     ratios = pd.concat(parts, ignore_index=True) if parts else RatioLabels.empty()
     places = patches[["region_id", "slide_id"]]
-    labels = ratio_labels[ratio_labels["label_method"] == params.label_method]
     predictions, maps = calibrated_predictions(
         ratios[["region_id", "tumor_ratio"]].merge(places, on="region_id"),
-        labels.merge(places, on="region_id"),
+        labelled_patches(patches, pair_quality, ratio_labels, params),
         folds,
         params.protocol,
     )
@@ -242,12 +273,11 @@ def score(
                 params.kid,
             )
         mpp = pair.frame.mpp
-        side_px = round(params.mask_cell_um / mpp)
-        grid = PatchParams(size_px=side_px, mpp=mpp, step_px=side_px)
+        grid = PatchParams(size_px=CELL_PX, mpp=params.mask_cell_um / CELL_PX, step_px=CELL_PX)
         rows.append(
             score_slide(
                 slide_id,
-                patches_of_pair(pair, own, grid, called=f"cells ({APPROACH}.mask_cell_um)"),
+                lying_apart(patches_of_pair(pair, own, grid, called=f"{APPROACH}.cells"), mpp),
                 own,
                 he_nuclei[slide_id].load(),
                 ihc_nuclei[slide_id].load(),
@@ -291,6 +321,13 @@ def measuring_of(
         segmentation.for_slide("").model_copy(update={"check_slide": False}),
         ratios.min_nuclei,
     )
+
+
+def given_networks(params: CycleGanParams) -> GivenNetworks | None:
+    """The networks that a training starts from, if any."""
+    if not params.initial:
+        return None
+    return GivenNetworks(Path(params.initial).expanduser().absolute(), params.given_data)
 
 
 def _kept(pair_quality: pd.DataFrame) -> pd.Series:

@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from tumor_ratio.atomic import written_whole
 from tumor_ratio.imaging.readers import RgbImage
 from tumor_ratio.models.cyclegan.translation import translate
 from tumor_ratio.models.devices import Compute
+from tumor_ratio.reporting.stamps import SYNTHETIC_STAIN
 from tumor_ratio.reporting.synthetic_mark import marked
 
 SHOWN_PX = 384
@@ -26,10 +28,16 @@ class TranslatedPanel:
     ----------
     pictures : (H, W, 3) uint8 H&E and Ki-67 of each tile.
     compute : what to translate with.
+    stamps : sentences that go into the files' description, after the mark.
     """
 
-    def __init__(self, pictures: Sequence[tuple[RgbImage, RgbImage]], compute: Compute) -> None:
-        self.pictures, self.compute = list(pictures), compute
+    def __init__(
+        self,
+        pictures: Sequence[tuple[RgbImage, RgbImage]],
+        compute: Compute,
+        stamps: Sequence[str],
+    ) -> None:
+        self.pictures, self.compute, self.stamps = list(pictures), compute, stamps
         self._latest: RgbImage | None = None
 
     def translate(self, generator: Any) -> None:
@@ -47,7 +55,9 @@ class TranslatedPanel:
             return False
         path.parent.mkdir(parents=True, exist_ok=True)
         with written_whole(path) as temporary, temporary.open("wb") as stream:
-            Image.fromarray(self._latest).save(stream, format="PNG")
+            text = PngInfo()
+            text.add_text("Description", " ".join([f"{SYNTHETIC_STAIN}.", *self.stamps]))
+            Image.fromarray(self._latest).save(stream, format="PNG", pnginfo=text)
         self._latest = None
         return True
 

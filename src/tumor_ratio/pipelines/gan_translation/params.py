@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from tumor_ratio.models.cyclegan.options import (
     BlockOptions,
@@ -14,6 +14,9 @@ from tumor_ratio.models.cyclegan.options import (
 )
 from tumor_ratio.models.devices import ComputeOptions
 from tumor_ratio.params import Params
+from tumor_ratio.reporting.stamps import TrainingData
+
+LoadSize = Annotated[int, Field(ge=16)]
 
 
 class SquareParams(Params):
@@ -96,6 +99,8 @@ class CycleGanParams(GanLearningParams):
     """Folder with `latest_net_G_A.pth`, `_G_B`, `_D_A` and `_D_B` to start the training from."""
     checkpoint: str = ""
     """A `latest_net_G_A.pth` trained elsewhere, on images of `mpp`; nothing is trained then."""
+    given_data: TrainingData = "phantom"
+    """What the networks of `initial` or `checkpoint` were trained on: phantom, unless said."""
     folder: str
     """Where virtual slides are written."""
     blocks: BlockOptions = BlockOptions()
@@ -107,10 +112,16 @@ class CycleGanParams(GanLearningParams):
     """Cells in which virtual and real Ki-67 are held against each other: neighbouring sections
     share no nuclei, but agree at this scale."""
     kid: KidParams = KidParams()
-    load_sizes: tuple[int, ...] = ()
-    """Sizes that squares are resized to, compared by the pipeline gan_load_sizes."""
+    load_sizes: tuple[LoadSize, ...] = ()
+    """Sizes that squares are resized to, compared by the pipeline gan_load_sizes; a list, or, for
+    the command line, numbers with spaces between them."""
     test_tiles: int = Field(default=6, ge=1)
     """Tiles of test slides that load sizes are scored on."""
+
+    @field_validator("load_sizes", mode="before")
+    @classmethod
+    def _numbers(cls, value: object) -> object:
+        return value.split() if isinstance(value, str) else value
 
     def learning(self) -> GanLearningParams:
         """The part that a training depends on: other settings must not train anew."""
@@ -128,4 +139,7 @@ class CycleGanParams(GanLearningParams):
             crop_size=min(images.crop_size, load_size),
             no_flip=images.no_flip,
         )
-        return learning.model_copy(update={"gan": replace(learning.gan, images=changed)})
+        # Cells of the stain loss keep their size in micrometres.
+        cell_px = max(1, round(learning.gan.stain_cell_px * load_size / self.squares.size_px))
+        gan = replace(learning.gan, images=changed, stain_cell_px=cell_px)
+        return learning.model_copy(update={"gan": gan})

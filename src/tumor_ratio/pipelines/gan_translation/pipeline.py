@@ -66,7 +66,7 @@ def create_pipeline(**_: object) -> Pipeline:
             ),
             Node(
                 nodes.translate,
-                ["cohort", "folds", "model", PARAMS],
+                ["cohort", "tiles", "patches", "folds", "model", PARAMS],
                 "virtual_slides",
                 name="translate",
             ),
@@ -81,6 +81,7 @@ def create_pipeline(**_: object) -> Pipeline:
                 [
                     "cohort",
                     "patches",
+                    "pair_quality",
                     "virtual_nuclei",
                     "ratio_labels",
                     "folds",

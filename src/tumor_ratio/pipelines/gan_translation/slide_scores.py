@@ -60,6 +60,7 @@ def score_slide(
     return {
         "slide_id": slide_id,
         "n_regions": len(ratios),
+        "n_undefined": int(ratios["tumor_ratio_virtual"].isna().sum()),
         "n_cells": len(cells),
         "spearman": spearman(ratios["tumor_ratio_virtual"], ratios["tumor_ratio"]),
         "ratio_virtual": _share(virtual["positive_um2"], virtual["nuclei_um2"]),

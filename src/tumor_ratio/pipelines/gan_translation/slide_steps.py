@@ -7,13 +7,17 @@ from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
+from tumor_ratio.atomic import file_stem
 from tumor_ratio.cohort.pair import SlidePair
+from tumor_ratio.datasets.fingerprint import file_hash
 from tumor_ratio.imaging.pyramid import write_pyramid
 from tumor_ratio.imaging.readers import RgbImage
+from tumor_ratio.imaging.regions import iter_regions
 from tumor_ratio.imaging.row_blocks import RowBlocks
 from tumor_ratio.imaging.slide import Slide, open_slide
 from tumor_ratio.imaging.transform import Transform
@@ -31,19 +35,28 @@ if TYPE_CHECKING:
     from tumor_ratio.datasets.trained_model import ModelRef
 
 TILE_PX = 256
+GAP_UM, LEAST_GAP_PX = 40.0, 16
+"""White between tissue and mark: the nuclei network must not see the letters."""
 JPEG_QUALITY = 90
 SEGMENTATION_VERSION: int = segment_slide.step_version  # type: ignore[attr-defined]
 
 
 @step(version=1)
 def translate_slide(
-    slide: Slide, model: ModelRef, blocks: BlockOptions, compute: ComputeOptions, folder: str
+    slide: Slide,
+    tiles: pd.DataFrame,
+    model: ModelRef,
+    blocks: BlockOptions,
+    compute: ComputeOptions,
+    folder: str,
 ) -> dict[str, Any]:
     """Write the virtual Ki-67 slide of an H&E slide.
 
     Parameters
     ----------
     slide : the H&E slide.
+    tiles : `schemas.Regions` of it; the statistics of instance norms are measured in them, since
+        networks learn on tissue and slides are largely glass.
     model : the trained CycleGAN.
     blocks : how the slide is cut.
     compute : what to compute with.
@@ -53,8 +66,8 @@ def translate_slide(
     -------
     dict
         `slide`: the virtual slide's record, which leaves out the band with the mark below it; its
-        origin is the H&E slide's, its pixels are of the model's size. `model`: the model's
-        fingerprint. `products`: the file.
+        origin is the H&E slide's, its pixels are of the model's size. `sha256` of the file, so that
+        what is measured on it follows its pixels. `products`: the file.
 
     Raises
     ------
@@ -64,7 +77,7 @@ def translate_slide(
         If there is no room.
     """
     from tumor_ratio.models.cyclegan.checkpoint_files import checkpoint_path, load_generator
-    from tumor_ratio.models.cyclegan.translation import translate_strips
+    from tumor_ratio.models.cyclegan.translation import measure_statistics, translate_strips
     from tumor_ratio.models.devices import resolve_compute
 
     settled = resolve_compute(compute)
@@ -76,9 +89,13 @@ def translate_slide(
     def read(y_px: int, x_px: int, height: int, width: int) -> RgbImage:
         return slide.read(x_px * scale, y_px * scale, (width, height), mpp)
 
-    strips = translate_strips(generator, read, height_px, width_px, settled, blocks)
-    band = mark_band(width_px, height_px)
-    path = Path(folder) / f"{quote(slide.slide_id, safe=' ()+,=@~')} {SYNTHETIC_STAIN}.tif"
+    crops = tissue_crops(slide, tiles, mpp, blocks, generator.multiple_px)
+    statistics = None if crops is None else measure_statistics(generator, crops, settled)
+    strips = translate_strips(
+        generator, read, height_px, width_px, settled, blocks, statistics=statistics
+    )
+    band = mark_band(width_px, height_px, gap_px=max(LEAST_GAP_PX, round(GAP_UM / mpp)))
+    path = Path(folder).absolute() / f"{file_stem(slide.slide_id)} {SYNTHETIC_STAIN}.tif"
     path.parent.mkdir(parents=True, exist_ok=True)
     write_pyramid(
         path,
@@ -93,7 +110,7 @@ def translate_slide(
     virtual = open_slide(path, slide_id=slide.slide_id, mpp=mpp)
     return {
         "slide": replace(virtual, height_px=height_px).to_record(),
-        "model": model.card["fingerprint"],
+        "sha256": file_hash(path),
         "stamps": [SYNTHETIC_STAIN, *model.card["stamps"]],
         "products": [str(path)],
     }
@@ -129,6 +146,37 @@ def as_virtual(pair: SlidePair, virtual: PartitionRef) -> SlidePair:
     """The pair with its virtual Ki-67 slide, which shares the H&E slide's frame."""
     slide = Slide.from_record(virtual.load()["slide"])
     return replace(pair, ihc=slide, transform=Transform.identity())
+
+
+def tissue_crops(
+    slide: Slide, tiles: pd.DataFrame, mpp: float, blocks: BlockOptions, multiple_px: int
+) -> NDArray[np.uint8] | None:
+    """(N, side, side, 3) uint8 squares of tiles, spread evenly over them; None without tiles.
+
+    Parameters
+    ----------
+    slide : the H&E slide.
+    tiles : `schemas.Regions` of it.
+    mpp : micrometres a pixel that the generator works at.
+    blocks : `crop_px` is a square's side, `crops_mpx` bounds their number.
+    multiple_px : the side is a multiple of it.
+    """
+    if tiles.empty:
+        return None
+    side_um = float((tiles["size_px"] * tiles["mpp"]).min())
+    side_px = min(blocks.crop_px, int(side_um / mpp)) // multiple_px * multiple_px
+    if side_px < multiple_px:
+        return None
+    step_px = side_px * mpp / slide.mpp
+    places = [
+        (tile.x_px + column * step_px, tile.y_px + row * step_px)
+        for tile in iter_regions(tiles)
+        for row in range(int(tile.side_um / mpp / side_px))
+        for column in range(int(tile.side_um / mpp / side_px))
+    ]
+    n = max(1, min(len(places), int(blocks.crops_mpx * 1e6 / side_px**2)))
+    chosen = [places[int((index + 0.5) * len(places) / n)] for index in range(n)]
+    return np.stack([slide.read(x_px, y_px, side_px, mpp) for x_px, y_px in chosen])
 
 
 def _description(model: ModelRef) -> str:

@@ -17,33 +17,53 @@ from tumor_ratio.errors import TumorRatioError
 from tumor_ratio.imaging.patches import PatchReader
 from tumor_ratio.imaging.regions import iter_regions
 from tumor_ratio.labelling.declaration_checks import Section
+from tumor_ratio.labelling.segmentation import segment_slide
 from tumor_ratio.pipelines.gan_translation.measuring import Measuring
 from tumor_ratio.pipelines.gan_translation.params import GanLearningParams
+from tumor_ratio.reporting.stamps import SYNTHETIC_STAIN, TrainingData
 from tumor_ratio.steps import step
 
 if TYPE_CHECKING:
     from tumor_ratio.models.training import OnEpoch
+    from tumor_ratio.pipelines.gan_translation.panel import TranslatedPanel
     from tumor_ratio.pipelines.gan_translation.validation_ratios import HeldOutTile
 
 APPROACH = "cyclegan"
 CHECKPOINTS = "checkpoints"
 PANEL = "panel"
 PANEL_TILES = 3
+TRAINING_VERSION: int = 100 * segment_slide.step_version + 1  # type: ignore[attr-defined]
+"""The epoch is chosen by what is measured: its version is part of this one."""
 REFERENCE = "ihc_measured"
 ELSEWHERE = "unpaired tiles of both stains, trained elsewhere"
 
 
-@step(version=1)
+@dataclasses.dataclass(frozen=True)
+class GivenNetworks:
+    """Networks that a training starts from.
+
+    Parameters
+    ----------
+    folder : with `latest_net_G_A.pth` and the other three.
+    data : what they were trained on.
+    """
+
+    folder: Path
+    data: TrainingData
+
+
+@step(version=TRAINING_VERSION)
 def train_cyclegan(
     pairs: tuple[SlidePair, ...],
     squares: pd.DataFrame,
     patches: pd.DataFrame,
     params: GanLearningParams,
     measuring: Measuring,
-    initial: Path | None,
+    initial: GivenNetworks | None,
     *,
     folder: Path,
     on_epoch: OnEpoch | None = None,
+    panel: str = PANEL,
 ) -> dict[str, Any]:
     """Train both generators, or go on with a training that was killed.
 
@@ -54,10 +74,11 @@ def train_cyclegan(
     patches : labelled patches of the validation tiles: `schemas.Regions` and `tumor_ratio`.
     params : what to train, and how.
     measuring : how the translations of the validation tiles are measured.
-    initial : folder of networks to start from.
+    initial : networks to start from.
     folder : of this very training. It gets `latest_net_G_A.pth` and so on, and the panel of every
         epoch.
     on_epoch : told of every epoch.
+    panel : where the panels are among the run's artifacts.
 
     Returns
     -------
@@ -85,10 +106,13 @@ def train_cyclegan(
     by_split = dict(iter(squares.groupby("split")))
     tiles = read_tiles(pairs, by_split["validation"], patches, params.mpp)
     ratios = TranslatedRatios(tiles, params.mpp, measuring, compute)
-    panel = TranslatedPanel([_pictures(t, params.mpp) for t in tiles[:PANEL_TILES]], compute)
+    origin = training_origin(pairs, *([initial.data] if initial else []))
+    pictures = TranslatedPanel(
+        [_pictures(t, params.mpp) for t in tiles[:PANEL_TILES]], compute, origin["stamps"]
+    )
 
     def figures(generator: Any) -> Mapping[str, float]:
-        panel.translate(generator)
+        pictures.translate(generator)
         return ratios(generator)
 
     gan, trained = fit_cyclegan(
@@ -97,9 +121,9 @@ def train_cyclegan(
         _domain("ihc", pairs, by_split["train"], params),
         folder / CHECKPOINTS,
         title=APPROACH,
-        initial=initial,
+        initial=initial.folder if initial else None,
         metric=figures,
-        on_epoch=_with_panel(panel, folder / PANEL, on_epoch),
+        on_epoch=_with_panel(pictures, folder / PANEL, panel, on_epoch),
     )
     write_networks(gan, folder)
     CheckpointFolder(folder / CHECKPOINTS).remove()
@@ -110,9 +134,8 @@ def train_cyclegan(
         "reference": REFERENCE,
         "protocol": params.protocol,
         "label_method": params.label_method,
-        "supervision": f"{len(by_split['train'])} unpaired squares of both stains; its epoch was "
-        "chosen by region ratios of validation slides",
-        **training_origin(pairs),
+        "supervision": _supervision(len(by_split["train"]), params, initial),
+        **origin,
         "slides": {name: sorted(rows["slide_id"].unique()) for name, rows in by_split.items()},
         "options": dataclasses.asdict(params.gan),
         "best_epoch": trained.best_epoch,
@@ -128,8 +151,8 @@ def train_cyclegan(
 
 @step(version=1)
 def adopt_generator(
-    pairs: tuple[SlidePair, ...],
     checkpoint: Path,
+    data: TrainingData,
     params: GanLearningParams,
     *,
     folder: Path,
@@ -139,9 +162,8 @@ def adopt_generator(
 
     Parameters
     ----------
-    pairs : slides that predictions will be made of; what the generator learned from is not known,
-        so that a phantom among them stamps what it makes.
     checkpoint : a `latest_net_G_A.pth` of this project or of the PyTorch reference.
+    data : what it was trained on.
     params : `mpp` is the pixel size of the images that it was trained on.
     folder : gets `latest_net_G_A.pth`.
     on_epoch : not called.
@@ -163,7 +185,7 @@ def adopt_generator(
     )
     from tumor_ratio.models.cyclegan.recognition import describe
 
-    generator = load_generator(checkpoint)
+    generator = load_generator(checkpoint, setting="cyclegan.checkpoint")
     write_network(generator, checkpoint_path(folder, "G_A"))
     return {
         "approach": APPROACH,
@@ -172,10 +194,22 @@ def adopt_generator(
         "protocol": params.protocol,
         "label_method": params.label_method,
         "supervision": ELSEWHERE,
-        **training_origin(pairs),
+        **training_origin((), data),
         "network": describe(generator.state_dict()),
         "checkpoint": checkpoint.name,
     }
+
+
+def _supervision(n_squares: int, params: GanLearningParams, initial: GivenNetworks | None) -> str:
+    """What the networks were told; tables show what stands before the semicolon."""
+    drawn = ", drawn by their ratio" if params.squares.ratio_edges else ""
+    told = (
+        f"{n_squares} squares of both stains{drawn}, paired by their local DAB"
+        if params.gan.paired
+        else f"{n_squares} unpaired squares of both stains{drawn}"
+    )
+    start = "; begun from given networks" if initial else ""
+    return f"{told}{start}; its epoch was chosen by region ratios of validation slides"
 
 
 def _domain(
@@ -183,7 +217,12 @@ def _domain(
 ) -> PatchReader:
     """One stain's images: both stains are cut at the same places."""
     readers = {pair.slide_id: SectionInFrame(pair, section) for pair in pairs}
-    return PatchReader(readers, list(iter_regions(squares)), params.cache_mb / 2)
+    # What would be resized is read in that size at once: large squares take seconds to decode.
+    size_px = round(params.squares.size_px * params.squares.mpp / params.mpp)
+    regions = [
+        dataclasses.replace(each, size_px=size_px, mpp=params.mpp) for each in iter_regions(squares)
+    ]
+    return PatchReader(readers, regions, params.cache_mb / 2)
 
 
 def _pictures(tile: HeldOutTile, mpp: float) -> tuple[Any, Any]:
@@ -197,13 +236,15 @@ def _pictures(tile: HeldOutTile, mpp: float) -> tuple[Any, Any]:
     return middle_of(tile.rgb), middle_of(ihc)
 
 
-def _with_panel(panel: Any, folder: Path, on_epoch: OnEpoch | None) -> Callable[..., None]:
+def _with_panel(
+    panel: TranslatedPanel, folder: Path, published: str, on_epoch: OnEpoch | None
+) -> Callable[..., None]:
     """`on_epoch` that also writes the panel, and publishes it."""
 
     def told(metrics: dict[str, float], epoch: int) -> None:
-        path = folder / f"epoch_{epoch:04d}.png"
+        path = folder / f"epoch_{epoch:04d} {SYNTHETIC_STAIN}.png"
         if panel.write(path):
-            tracking.log_artifact(path, PANEL)
+            tracking.log_artifact(path, published)
         if on_epoch is not None:
             on_epoch(metrics, epoch)
 
