@@ -73,12 +73,6 @@ def test_without_nuclei_the_ratios_are_undefined_and_never_0():
     assert all(map(math.isnan, (empty.recall, empty.precision, empty.f1)))
 
 
-def test_slides_add_up():
-    total = NucleiMatch(10, 5, 4) + NucleiMatch(2, 7, 1)
-    assert total == NucleiMatch(12, 12, 5)
-    assert total + NucleiMatch(0, 0, 0) == total
-
-
 @pytest.mark.parametrize("within", [0, -1, math.nan])
 def test_a_distance_that_is_not_above_0_is_refused(within):
     with pytest.raises(ValueError, match=f"within_um must be above 0, not {within}"):
