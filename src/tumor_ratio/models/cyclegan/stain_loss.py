@@ -43,10 +43,18 @@ def stain_amounts(images: torch.Tensor, cell_px: int) -> torch.Tensor:
 
 
 def stain_loss(fake: torch.Tensor, real: torch.Tensor, cell_px: int) -> torch.Tensor:
-    """Mean squared difference of the amounts; squared, since its least is at the mean amount.
+    """Mean squared difference of the amounts, in cells and in cells twice as wide.
+
+    Squared, since its least is at the mean amount.
 
     Parameters
     ----------
     fake, real : (B, 3, H, W) in [-1, 1], of the same places.
+    cell_px : side of the smaller cells.
     """
-    return nn.functional.mse_loss(stain_amounts(fake, cell_px), stain_amounts(real, cell_px))
+    return torch.stack(
+        [
+            nn.functional.mse_loss(stain_amounts(fake, side_px), stain_amounts(real, side_px))
+            for side_px in (cell_px, 2 * cell_px)
+        ]
+    ).sum()
