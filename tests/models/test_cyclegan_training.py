@@ -103,11 +103,12 @@ def test_a_training_killed_at_an_iteration_ends_with_the_weights_of_an_uninterru
     tmp_path, changes, readings
 ):
     plan = options(**changes)
-    whole, trained = fit(tmp_path / "whole", plan)
+    a = domain(4 if plan.paired else 3, seed=1)
+    whole, trained = fit(tmp_path / "whole", plan, a=a)
     with pytest.raises(KilledError):
-        fit(tmp_path / "cut", plan, b=KillingSource(domain(4, seed=2), readings))
+        fit(tmp_path / "cut", plan, a=a, b=KillingSource(domain(4, seed=2), readings))
     torch.rand(7)  # the generators of the process have moved on
-    resumed, again = fit(tmp_path / "cut", plan)
+    resumed, again = fit(tmp_path / "cut", plan, a=a)
     assert equal(whole, resumed)
     for first, second in zip(trained.history, again.history, strict=True):
         assert {**first, "seconds": 0} == {**second, "seconds": 0}
