@@ -33,3 +33,8 @@ def step(version: int) -> Callable[[Callable[P, R]], Callable[P, R]]:
         return function
 
     return mark
+
+
+def version_of(function: Callable[..., Any]) -> int:
+    """The version of a step, for steps whose results depend on another's."""
+    return int(function.step_version)  # type: ignore[attr-defined]

@@ -9,6 +9,7 @@ import openslide
 import pandas as pd
 import pytest
 import tifffile
+import torch
 from matplotlib.figure import Figure
 
 from tumor_ratio.cohort.pair import Cohort, SlidePair
@@ -42,9 +43,13 @@ from tumor_ratio.pipelines.gan_translation import (
 )
 from tumor_ratio.pipelines.gan_translation.estimation import account_of, calibrated_predictions
 from tumor_ratio.pipelines.gan_translation.params import CycleGanParams, GanLearningParams
-from tumor_ratio.pipelines.gan_translation.slide_steps import tissue_crops
+from tumor_ratio.pipelines.gan_translation.slide_steps import measure_translation, tissue_crops
 from tumor_ratio.pipelines.gan_translation.squares import draw_evenly, most_labelled_tiles
-from tumor_ratio.pipelines.gan_translation.validation_ratios import ratio_figures
+from tumor_ratio.pipelines.gan_translation.validation_ratios import (
+    HeldOutTile,
+    TranslatedRatios,
+    ratio_figures,
+)
 from tumor_ratio.reporting.stamps import RESEARCH_USE, SYNTHETIC_STAIN, SYNTHETIC_TRAINING
 from tumor_ratio.reporting.synthetic_mark import PAPER
 from tumor_ratio.schemas import (
@@ -343,8 +348,6 @@ def test_a_killed_training_ends_with_the_same_weights(material, finished, tmp_pa
 
 
 def load_bytes(path):
-    import torch
-
     state = torch.load(path, weights_only=True)
     return {name: value.numpy().tobytes() for name, value in state.items()}
 
@@ -422,6 +425,43 @@ def test_a_translation_that_is_the_real_section_scores_well(material, finished):
     assert scores["mask_dice_even"].max() < 1
     assert scores["nuclei_f1"].max() < 0.9
     assert metrics["translation_spearman"] == pytest.approx(1)
+
+
+class Same(torch.nn.Module):
+    """A generator that gives back what it is shown."""
+
+    multiple_px, least_px = 4, 4
+
+    def forward(self, images):
+        return images
+
+
+def test_ratios_of_a_perfect_translation_are_those_of_the_tile_s_own_place(material):
+    """The next section in place of the H&E pixels: its ratios come out, region by region."""
+    pair = material["cohort"].pairs[0]
+    tile = Region(pair.slide_id, "", "tile", 128, 128, 192, 1.0)
+    own = material["patches"].merge(material["ratio_labels"].dropna(), on="region_id")
+    own = own[(own["slide_id"] == pair.slide_id) & (own["x_px"] >= 128) & (own["y_px"] >= 128)]
+    held_out = HeldOutTile(pair, tile, pair.read_ihc_at(128, 128, 192, 1.0), own)
+    measuring = nodes.measuring_of(NUCLEI, SEGMENTATION, RATIOS)
+    compute = resolve_compute(ComputeOptions(threads=1, precision="float32"))
+    found = TranslatedRatios([held_out], 1.0, measuring, compute).ratios(Same())
+    assert len(found) == len(own) >= 4
+    assert own["tumor_ratio"].std() > 0.05, "alike regions would show no wrong place"
+    assert np.abs(found - own["tumor_ratio"]).mean() < 0.05
+
+
+def test_nuclei_of_a_virtual_slide_lie_where_they_are_on_the_he_slide(material):
+    """The H&E slide as its own translation: the pair's transform has no part in it."""
+    pair = material["cohort"].pairs[0]
+    assert not pair.transform.is_identity
+    virtual = Part({"slide": pair.he.to_record()})
+    tiles = material["tiles"].head(1)
+    model = locate_segmenter(NUCLEI.choice)
+    nuclei = measure_translation(pair, virtual, tiles, model, SEGMENTATION)
+    assert len(nuclei) > 20
+    np.testing.assert_allclose(nuclei["x_he_px"], nuclei["x_px"])
+    np.testing.assert_allclose(nuclei["y_he_px"], nuclei["y_px"])
 
 
 def test_undefined_ratios_are_answered_with_the_training_median(material):

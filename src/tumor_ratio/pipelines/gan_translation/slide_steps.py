@@ -28,7 +28,7 @@ from tumor_ratio.models.devices import ComputeOptions
 from tumor_ratio.models.segmenter import SegmenterRef
 from tumor_ratio.reporting.stamps import SYNTHETIC_STAIN
 from tumor_ratio.reporting.synthetic_mark import mark_band
-from tumor_ratio.steps import step
+from tumor_ratio.steps import step, version_of
 
 if TYPE_CHECKING:
     from tumor_ratio.datasets.partition_folder import PartitionRef
@@ -38,7 +38,6 @@ TILE_PX = 256
 GAP_UM, LEAST_GAP_PX = 40.0, 16
 """White between tissue and mark: the nuclei network must not see the letters."""
 JPEG_QUALITY = 90
-SEGMENTATION_VERSION: int = segment_slide.step_version  # type: ignore[attr-defined]
 
 
 @step(version=1)
@@ -116,7 +115,7 @@ def translate_slide(
     }
 
 
-@step(version=100 * SEGMENTATION_VERSION + 1)
+@step(version=100 * version_of(segment_slide) + 1)
 def measure_translation(
     pair: SlidePair,
     virtual: PartitionRef,

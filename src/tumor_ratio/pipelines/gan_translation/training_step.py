@@ -21,7 +21,7 @@ from tumor_ratio.labelling.segmentation import segment_slide
 from tumor_ratio.pipelines.gan_translation.measuring import Measuring
 from tumor_ratio.pipelines.gan_translation.params import GanLearningParams
 from tumor_ratio.reporting.stamps import SYNTHETIC_STAIN, TrainingData
-from tumor_ratio.steps import step
+from tumor_ratio.steps import step, version_of
 
 if TYPE_CHECKING:
     from tumor_ratio.models.training import OnEpoch
@@ -32,7 +32,7 @@ APPROACH = "cyclegan"
 CHECKPOINTS = "checkpoints"
 PANEL = "panel"
 PANEL_TILES = 3
-TRAINING_VERSION: int = 100 * segment_slide.step_version + 1  # type: ignore[attr-defined]
+TRAINING_VERSION = 100 * version_of(segment_slide) + 1
 """The epoch is chosen by what is measured: its version is part of this one."""
 REFERENCE = "ihc_measured"
 ELSEWHERE = "unpaired tiles of both stains, trained elsewhere"
