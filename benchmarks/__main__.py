@@ -20,6 +20,7 @@ from benchmarks.cyclegan import cyclegan
 from benchmarks.label_error import label_error
 from benchmarks.nuclei import nuclei
 from benchmarks.pixel_forest import pixel_forest
+from benchmarks.regression import regression
 from tumor_ratio.imaging.similarity import ssim_rgb
 from tumor_ratio.phantom.pair import render_pair
 from tumor_ratio.phantom.params import PhantomParams
@@ -190,6 +191,7 @@ BENCHMARKS = {
     "full_size": full_size,
     "dask": dask_workers,
     "cyclegan": cyclegan,
+    "regression": regression,
 }
 
 
