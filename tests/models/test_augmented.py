@@ -127,6 +127,8 @@ def test_each_option_alone_changes_images_reproducibly_and_each_its_own_way(chan
     assert options.varies
     varied = augment(images, options, seeded())
     assert torch.equal(varied, augment(images, options, seeded()))
+    with torch.autocast("cpu", dtype=torch.bfloat16):  # as training steps run
+        assert torch.equal(varied, augment(images, options, seeded()))
     assert not torch.allclose(varied[0], images[0])
     assert not torch.allclose(varied[0], varied[1])
     assert varied.shape == images.shape

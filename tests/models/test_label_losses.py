@@ -26,6 +26,7 @@ from tumor_ratio.models.regressor_options import (
     LossOptions,
     architecture_of,
 )
+from tumor_ratio.models.teaching import Teaching
 from tumor_ratio.models.training import Trained
 from tumor_ratio.models.training_options import (
     AugmentationOptions,
@@ -212,6 +213,35 @@ def test_a_head_of_bins_answers_the_expectation_of_their_training_means(tmp_path
     again = load_regressor(tmp_path, FLOAT32)
     assert again.network.architecture == architecture
     np.testing.assert_array_equal(again.predict_source(patches.source), ratios)
+
+
+def test_half_precision_of_a_head_does_not_round_the_expectation():
+    architecture = Architecture("test_resnet", 32, bins=(0.2, 0.5))
+    network = build_regressor(architecture, BackboneOptions(), seed=0).eval()
+    features = torch.rand(
+        6, network.head[0].in_features, generator=torch.Generator().manual_seed(0)
+    )
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        shares, answers = network.bin_shares(features), network.answer(features)
+    expected = shares.double() @ network.bin_ratios.double()
+    np.testing.assert_allclose(answers, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "beta_binomial"])
+def test_parts_without_nuclei_teach_nothing_and_others_count_by_theirs(name):
+    teaching = Teaching(LossOptions(name, parts=2))
+    answers = torch.tensor([[[0.2, 0.4], [0.6, 0.8]]])
+    labels = {
+        "part_ratio": torch.tensor([[[0.1, 0.5], [0.9, 1.0]]]),
+        "part_weight": torch.tensor([[[10.0, 30.0], [0.0, 0.0]]]),
+    }
+    found = float(teaching.loss_of_parts(answers, labels))
+    labels["part_ratio"][0, 1] = 0.0
+    assert float(teaching.loss_of_parts(answers, labels)) == found
+    p, y, n = np.array([0.2, 0.4]), np.array([0.1, 0.5]), np.array([10, 30])
+    entropy = -(y * np.log(p) + (1 - y) * np.log(1 - p))
+    by_hand = (entropy * n).sum() / n.sum()
+    assert found == pytest.approx(by_hand, rel=1e-5 if name == "cross_entropy" else 0.2)
 
 
 def test_the_accuracy_of_bins_is_that_of_the_likeliest_one_not_of_the_expectation():

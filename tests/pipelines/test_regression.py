@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import logging
 import pickle
 from functools import partial
@@ -721,3 +722,27 @@ def test_options_that_contradict_each_other_say_what_to_set(change, message):
 def test_options_that_go_together_are_taken():
     for change in (BINS, {**FROZEN, **PLAIN}, {**BINS, **FROZEN, **PLAIN}, {"context": 2}):
         RegressionParams.model_validate(change)
+
+
+def test_the_model_dataset_keeps_publishes_and_gives_back_all_members(
+    cohort, tmp_path, monkeypatch
+):
+    planted = tables(dict.fromkeys("abcd", 24))
+    params = RegressionParams.model_validate(
+        {**FAST, "ensemble": 2, "training": {**FAST["training"], "epochs": 2}}
+    )
+    sampled = nodes.sample_patches(**planted, params=params)
+    task = nodes.train(cohort, sampled, TrainingParts.empty(), params, approach="mine")
+    published = []
+    monkeypatch.setattr(
+        "tumor_ratio.datasets.tracking.log_artifact", lambda path, place: published.append(path)
+    )
+    dataset = TrainedModelDataset(str(tmp_path / "models"))
+    dataset.save(task)
+    model = dataset.load()
+    names = {path.name for path in published}
+    assert names == {"card.json", "history.json", "model.safetensors", "model_02.safetensors"}
+    history = json.loads((model.folder / "history.json").read_text())
+    assert [history[str(epoch)]["member"] for epoch in range(1, 5)] == [1, 1, 2, 2]
+    predict = nodes.predict(cohort, planted["patches"], planted["folds"], model, params)
+    assert np.isfinite(predict["d"]()["tumor_ratio"]).all()

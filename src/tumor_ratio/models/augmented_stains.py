@@ -35,7 +35,8 @@ def jitter_stains(images: Any, sigma: float, generator: Any) -> Any:
     shift = sigma * (2 * torch.rand(n, 3, 1, 1, generator=generator) - 1)
     directions = torch.as_tensor(H_E.matrix(), dtype=torch.float32, device=images.device)
     density = -torch.log10((images / 255).clamp(1 / 255, 1))
-    amounts = torch.einsum("bchw,cs->bshw", density, torch.linalg.inv(directions))
-    amounts = amounts * factor.to(images.device) + shift.to(images.device)
-    density = torch.einsum("bshw,sc->bchw", amounts, directions)
+    with torch.autocast(images.device.type, enabled=False):  # which would round to half precision
+        amounts = torch.einsum("bchw,cs->bshw", density, torch.linalg.inv(directions))
+        amounts = amounts * factor.to(images.device) + shift.to(images.device)
+        density = torch.einsum("bshw,sc->bchw", amounts, directions)
     return (255 * torch.pow(10.0, -density)).clamp(0, 255)

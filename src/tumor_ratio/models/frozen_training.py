@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from tumor_ratio.atomic import full_disk_explained
 from tumor_ratio.models.devices import Compute
 from tumor_ratio.models.patch_source import LabelledPatches, in_batches
 from tumor_ratio.models.predictor import Predictor
@@ -119,7 +120,8 @@ def features_of(
             name: torch.from_numpy(predictor.features(patches.source))
             for name, patches in (("training", training), ("validation", validation))
         }
-        folder.mkdir(parents=True, exist_ok=True)
+        with full_disk_explained(folder):
+            folder.mkdir(parents=True, exist_ok=True)
         write_weights(found, path)
     kept = read_weights(path, setting="the training's folder")
     return kept["training"].numpy(), kept["validation"].numpy()

@@ -64,7 +64,8 @@ class RatioRegressor(nn.Module):
     def answer(self, features: torch.Tensor) -> torch.Tensor:
         """Ratios that the head gives to (..., d) features of the backbone; (...) float32."""
         if self.architecture.bins:
-            return self.bin_shares(features) @ self.bin_ratios
+            # Written out, because autocast would multiply matrices in half precision.
+            return (self.bin_shares(features) * self.bin_ratios).sum(dim=-1)
         output = self.head(features).squeeze(-1).float()
         return torch.sigmoid(output) if self.architecture.bounded else output
 
