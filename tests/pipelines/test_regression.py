@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from PIL import Image
 
 from tumor_ratio.cohort.pair import Cohort, SlidePair
@@ -18,6 +19,7 @@ from tumor_ratio.errors import ConfigurationError, SlideError
 from tumor_ratio.imaging.patches import PatchReader
 from tumor_ratio.imaging.regions import Region, iter_regions, regions_table
 from tumor_ratio.imaging.slide import open_slide
+from tumor_ratio.models.regressor_options import architecture_of
 from tumor_ratio.pipelines.regression import create_pipeline, nodes
 from tumor_ratio.pipelines.regression.params import RegressionParams, SamplingParams
 from tumor_ratio.pipelines.regression.sampling import (
@@ -746,3 +748,13 @@ def test_the_model_dataset_keeps_publishes_and_gives_back_all_members(
     assert [history[str(epoch)]["member"] for epoch in range(1, 5)] == [1, 1, 2, 2]
     predict = nodes.predict(cohort, planted["patches"], planted["folds"], model, params)
     assert np.isfinite(predict["d"]()["tumor_ratio"]).all()
+
+
+@pytest.mark.parametrize("approach", ["resnet18", "resnet18_bins", "levit_128s"])
+def test_the_configured_blocks_are_valid_and_name_what_they_are(approach):
+    path = Path(__file__).parents[2] / "conf" / "base" / "parameters_regression.yml"
+    params = RegressionParams.model_validate(yaml.safe_load(path.read_text())[approach])
+    architecture = architecture_of(approach, params.backbone, params.head, 224)
+    assert architecture.backbone == approach.removesuffix("_bins")
+    assert architecture.bins == ((0.2, 0.5) if approach == "resnet18_bins" else ())
+    assert (params.context, params.ensemble, params.prediction.flips) == (1, 1, "none")
