@@ -218,6 +218,10 @@ class TrainingPatches(Table):
     split: Series[str] = pa.Field(isin=["train", "validation"])
     tumor_ratio: Series[float] = pa.Field(ge=0.0, le=1.0)
     weight: Series[float] = pa.Field(ge=0)
+    """By method `nucleus`, the effective number of nuclei behind the ratio."""
+    lower: Series[float] = pa.Field(**RATIO)
+    upper: Series[float] = pa.Field(**RATIO)
+    """The ratio's interval; NaN by methods that give none."""
 
 
 class TrainingParts(Table):

@@ -11,13 +11,13 @@ from tumor_ratio.models.devices import ComputeOptions
 from tumor_ratio.models.losses import regression_loss
 from tumor_ratio.models.patch_source import ArrayPatches, in_batches, read_ahead
 from tumor_ratio.models.regressor_options import HeadOptions, LossOptions
-from tumor_ratio.models.regressor_training import validation_metrics
 from tumor_ratio.models.schedules import learning_rate_factor
 from tumor_ratio.models.training_options import (
     AugmentationOptions,
     OptimizerOptions,
     TrainingOptions,
 )
+from tumor_ratio.models.validation import validation_metrics
 
 from .planted import planted_patches
 

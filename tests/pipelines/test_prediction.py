@@ -16,7 +16,8 @@ from tumor_ratio.errors import ConfigurationError, ManifestError, SlideError
 from tumor_ratio.imaging.nuclear_area import hematoxylin_area_um2, hematoxylin_threshold
 from tumor_ratio.imaging.slide import open_slide
 from tumor_ratio.imaging.stains import H_E
-from tumor_ratio.models.model_folder import write_model
+from tumor_ratio.models.devices import ComputeOptions
+from tumor_ratio.models.model_folder import load_regressor, write_model
 from tumor_ratio.models.normalisation import Normalisation
 from tumor_ratio.models.regressor import build_regressor
 from tumor_ratio.models.regressor_options import Architecture, BackboneOptions
@@ -71,10 +72,21 @@ def model(tmp_path) -> ModelRef:
 
 
 def make_model(
-    folder: Path, *, mpp: float = 1.0, side: int = 64, kind: str = "phantom"
+    folder: Path,
+    *,
+    mpp: float = 1.0,
+    side: int = 64,
+    kind: str = "phantom",
+    context: float | None = None,
+    members: int = 1,
+    seed: int = 0,
 ) -> ModelRef:
-    network = build_regressor(Architecture("test_resnet", side), BackboneOptions(), seed=0)
-    network.start_at(0.3)
+    network, *others = (
+        build_regressor(Architecture("test_resnet", side), BackboneOptions(), seed=seed + number)
+        for number in range(members)
+    )
+    for member in (network, *others):
+        member.eval().start_at(0.3)
     description = {
         "approach": "mine",
         "mpp": mpp,
@@ -83,8 +95,10 @@ def make_model(
         "domain": {"species": ["human"], "organ": ["testis"], "stain": ["H&E standard"]},
         "calibration": {"knots": [0.0, 1.0], "values": [0.1, 0.5]},
     }
+    if context is not None:  # cards of earlier versions have none
+        description["context"] = context
     normalisation = Normalisation((0.5, 0.5, 0.5), (0.25, 0.25, 0.25), "training_patches")
-    card = write_model(folder, network.eval(), normalisation, description)
+    card = write_model(folder, network, normalisation, description, others)
     return ModelRef(folder, {**card, "fingerprint": "0123456789abcdef" * 4})
 
 
@@ -279,6 +293,52 @@ def test_the_aperio_slide_gets_a_ratio_for_every_tissue_region(real_data, tmp_pa
     assert scored["nuclear_um2"].gt(0).mean() > 0.9
     assert 0.01 < slides["nuclear_mm2"][0] / slides["tissue_mm2"][0] < 0.5
     assert slides["domain_warning"][0].startswith("species undeclared; organ undeclared")
+
+
+# --- what the model's card and the options ask for
+
+
+def turned(patch: np.ndarray) -> list[np.ndarray]:
+    views = [np.rot90(patch, k) for k in range(4)]
+    return [np.ascontiguousarray(v) for view in views for v in (view, view[:, ::-1])]
+
+
+def test_a_model_with_context_sees_what_lies_around_each_region(tmp_path):
+    plain = make_model(tmp_path / "plain")
+    wide = make_model(tmp_path / "wide", context=2.0)
+    rng = np.random.default_rng(0)
+    rgb = section(192, 192).astype(int) + rng.integers(-20, 20, (192, 192, 3))
+    rgb[:, 64:128] = section(64, 192, radius=6)
+    path = save(tmp_path / "s.png", rgb.clip(0, 255).astype(np.uint8))
+    params = PredictionParams(slide=str(path), mpp=1.0, compute=CPU)
+    (narrow, _), (wider, _) = run(params, plain), run(params, wide)
+    slide = open_slide(path, slide_id="s", mpp=1.0)
+    seen = np.stack(
+        [
+            slide.read(x - 32, y - 32, 64, 2.0)
+            for x, y in zip(wider["x_px"], wider["y_px"], strict=True)
+        ]
+    )
+    expected = load_regressor(wide.folder, ComputeOptions(**CPU)).predict(seen).clip(0, 1)
+    np.testing.assert_allclose(wider["tumor_ratio"], expected, atol=1e-6)
+    assert (wider["tumor_ratio"] - narrow["tumor_ratio"]).abs().max() > 1e-3
+    pd.testing.assert_series_equal(wider["nuclear_um2"], narrow["nuclear_um2"])
+
+
+def test_flips_and_members_answer_by_their_mean(tmp_path):
+    model = make_model(tmp_path / "m", members=2)
+    rng = np.random.default_rng(0)
+    noisy = section(64, 64) // 2 + rng.integers(0, 90, (64, 64, 3))
+    path = save(tmp_path / "s.png", noisy.astype(np.uint8))
+    params = PredictionParams(slide=str(path), mpp=1.0, flips="dihedral", compute=CPU)
+    regions, _ = run(params, model)
+    of_each = []
+    for seed in (0, 1):
+        single = make_model(tmp_path / str(seed), seed=seed)
+        alone = load_regressor(single.folder, ComputeOptions(**CPU))
+        of_each.append(alone.predict(np.stack(turned(noisy.astype(np.uint8)))))
+    np.testing.assert_allclose(regions["tumor_ratio"][0], np.mean(of_each), atol=1e-6)
+    assert np.ptp(of_each) > 1e-4
 
 
 # --- what is declared

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import logging
 import pickle
 from functools import partial
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from PIL import Image
 
 from tumor_ratio.cohort.pair import Cohort, SlidePair
@@ -17,6 +19,7 @@ from tumor_ratio.errors import ConfigurationError, SlideError
 from tumor_ratio.imaging.patches import PatchReader
 from tumor_ratio.imaging.regions import Region, iter_regions, regions_table
 from tumor_ratio.imaging.slide import open_slide
+from tumor_ratio.models.regressor_options import architecture_of
 from tumor_ratio.pipelines.regression import create_pipeline, nodes
 from tumor_ratio.pipelines.regression.params import RegressionParams, SamplingParams
 from tumor_ratio.pipelines.regression.sampling import (
@@ -24,7 +27,11 @@ from tumor_ratio.pipelines.regression.sampling import (
     parts_of_patches,
     sample_patches,
 )
-from tumor_ratio.pipelines.regression.training_step import CHECKPOINTS, patch_parts
+from tumor_ratio.pipelines.regression.training_step import (
+    CHECKPOINTS,
+    label_intervals,
+    patch_parts,
+)
 from tumor_ratio.reporting.stamps import SYNTHETIC_TRAINING
 from tumor_ratio.schemas import (
     Folds,
@@ -338,8 +345,10 @@ def cohort(tmp_path) -> Cohort:
     return Cohort(tuple(pairs), "phantom")
 
 
-def run(cohort: Cohort, folder: Path, planted: dict) -> tuple[pd.DataFrame, ModelRef, dict]:
-    params = RegressionParams.model_validate(FAST)
+def run(
+    cohort: Cohort, folder: Path, planted: dict, change: dict | None = None
+) -> tuple[pd.DataFrame, ModelRef, dict]:
+    params = RegressionParams.model_validate({**FAST, **(change or {})})
     sampled = nodes.sample_patches(**planted, params=params)
     task = nodes.train(cohort, sampled, TrainingParts.empty(), params, approach="mine")
     told = {}
@@ -504,3 +513,248 @@ def test_the_model_dataset_trains_once_and_reuses(cohort, tmp_path, caplog):
     assert (again.folder / "model.safetensors").stat().st_mtime_ns == weights
     tasks = nodes.predict(cohort, planted["patches"], planted["folds"], again, params)
     assert len(tasks["d"]()) == 24 + 5
+
+
+# --- further options
+
+
+def context_cohort(tmp_path) -> Cohort:
+    """Slides whose patches are plain grey; how red their surroundings are tells the ratio."""
+    pairs = []
+    for number, slide_id in enumerate("abcd"):
+        rng = np.random.default_rng(number)
+        rgb = rng.integers(80, 120, (4 * SIDE, 2 * SIDE * 24, 3))
+        for index in range(24):
+            around = slice(2 * SIDE * index, 2 * SIDE * (index + 1))
+            rgb[:, around, 0] += int(120 * (index + 0.5) / 24)
+            inside = slice(2 * SIDE * index + SIDE // 2, 2 * SIDE * index + SIDE // 2 + SIDE)
+            for top in (SIDE // 2, 5 * SIDE // 2):
+                rgb[top : top + SIDE, inside] = rng.integers(80, 120, (SIDE, SIDE, 3))
+        path = tmp_path / f"{slide_id}.png"
+        Image.fromarray(rgb.astype(np.uint8)).save(path)
+        slide = open_slide(path, slide_id=slide_id, mpp=1.0)
+        pairs.append(SlidePair(slide_id, slide_id, slide, None, data_kind="phantom", meta={}))
+    return Cohort(tuple(pairs), "phantom")
+
+
+def context_tables() -> dict[str, pd.DataFrame]:
+    """`tables`, each patch moved into the middle of a square of twice its side."""
+    planted = tables(dict.fromkeys("abcd", 24))
+    patches = planted["patches"]
+    moved = patches.assign(
+        x_px=2 * patches["x_px"] + SIDE // 2, y_px=2 * patches["y_px"] + SIDE // 2
+    )
+    renamed = regions_table(iter_regions(moved))
+    names = dict(zip(patches["region_id"], renamed["region_id"], strict=True))
+    labels = planted["ratio_labels"]
+    labels = labels.assign(region_id=labels["region_id"].map(names))
+    return {**planted, "patches": renamed, "ratio_labels": labels}
+
+
+@pytest.mark.parametrize(("context", "learns"), [(1.0, False), (2.0, True)])
+def test_with_context_a_network_learns_from_what_lies_around_a_patch(tmp_path, context, learns):
+    planted = context_tables()
+    predictions, model, _ = run(
+        context_cohort(tmp_path), tmp_path / "model", planted, {"context": context}
+    )
+    assert model.card["context"] == context
+    patches = planted["patches"].set_index("region_id")
+    kept = patches[patches["tile_id"].eq("d-good")]
+    test = predictions.set_index("region_id").loc[kept.index]
+    truth = (kept["x_px"].to_numpy() // (2 * SIDE) + 0.5) / 24
+    error = np.abs(test["tumor_ratio"].to_numpy() - truth).mean()
+    assert (error < 0.15) == learns  # the median errs by 0.25
+
+
+def test_an_ensemble_of_the_pipeline_is_one_model_and_resumes(cohort, tmp_path):
+    planted = tables(dict.fromkeys("abcd", 24))
+    change = {"ensemble": 2, "training": {**FAST["training"], "epochs": 3}}
+    whole, model, told = run(cohort, tmp_path / "whole", planted, change)
+    assert list(told) == [1, 2, 3, 4, 5, 6]
+    assert model.card["members"] == 2
+    assert len(model.card["best_epoch"]) == 2
+    assert model.card["epochs"] == 6
+    files = sorted(path.name for path in (tmp_path / "whole").iterdir())
+    assert files == ["card.json", "model.safetensors", "model_02.safetensors"]
+
+    params = RegressionParams.model_validate({**FAST, **change})
+    sampled = nodes.sample_patches(**planted, params=params)
+    task = nodes.train(cohort, sampled, TrainingParts.empty(), params, approach="mine")
+
+    def kill(metrics, epoch):
+        if epoch == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        task(folder=tmp_path / "cut", on_epoch=kill)
+    again, *_ = run(cohort, tmp_path / "cut", planted, change)
+    pd.testing.assert_frame_equal(whole, again)
+
+    both = [
+        run(cohort, tmp_path / str(seed), planted, {"training": {**change["training"], **seed_of}})
+        for seed, seed_of in ((0, {"seed": 0}), (1, {"seed": 1}))
+    ]
+    mean = np.mean([predictions["tumor_ratio"] for predictions, *_ in both], axis=0)
+    np.testing.assert_allclose(whole["tumor_ratio"], mean, atol=1e-6)
+    first = tmp_path / "0" / "model.safetensors"
+    assert first.read_bytes() == (tmp_path / "whole" / "model.safetensors").read_bytes()
+
+
+def test_flips_of_prediction_train_nothing_anew_and_change_the_answers(cohort, tmp_path):
+    planted = tables(dict.fromkeys("abcd", 24))
+    plain, model, _ = run(cohort, tmp_path / "model", planted)
+    params = RegressionParams.model_validate(
+        {**FAST, "prediction": {**FAST["prediction"], "flips": "dihedral"}}
+    )
+    assert params.learning() == RegressionParams.model_validate(FAST).learning()
+    tasks = nodes.predict(cohort, planted["patches"], planted["folds"], model, params)
+    parts = {slide_id: Part(task()) for slide_id, task in tasks.items()}
+    flipped = nodes.calibrate(parts, model)
+    difference = (flipped["tumor_ratio"] - plain["tumor_ratio"]).abs()
+    assert 0 < difference.max() < 0.3
+
+
+def test_resnet18_bins_says_how_often_its_classes_are_right(cohort, tmp_path):
+    planted = tables(dict.fromkeys("abcd", 24))
+    change = {"head": {"bins": [0.2, 0.5]}, "loss": {"name": "bin_cross_entropy"}}
+    predictions, model, _ = run(cohort, tmp_path / "model", planted, change)
+    metrics = model.card["metrics"]
+    labels = [(index + 0.5) / 24 for index in range(24) if index % 7 != 3]
+    majority = max(np.histogram(labels, [0, 0.2, 0.5, 1])[0]) / len(labels)
+    assert metrics["val_bin_accuracy_of_training_majority"] == pytest.approx(majority)
+    assert metrics["val_bin_accuracy"] > majority
+    assert predictions["tumor_ratio"].between(0, 1).all()
+    assert model.card["architecture"]["bins"] == [0.2, 0.5]
+    plain = RegressionParams()
+    sampled = nodes.sample_patches(**planted, params=plain)
+    task = nodes.train(cohort, sampled, TrainingParts.empty(), plain, approach="resnet18_bins")
+    with pytest.raises(ConfigurationError, match=r"set `resnet18_bins\.head\.bins`"):
+        task(folder=tmp_path / "none", on_epoch=lambda metrics, epoch: None)
+
+
+def with_intervals(planted: dict, lower=0.02, upper=0.02, weight=40.0) -> dict:
+    labels = planted["ratio_labels"]
+    ratio = labels["tumor_ratio"]
+    labels = labels.assign(
+        lower=(ratio - lower).clip(lower=0), upper=(ratio + upper).clip(upper=1), weight=weight
+    )
+    return {**planted, "ratio_labels": labels}
+
+
+@pytest.mark.parametrize("name", ["beta_binomial", "interval"])
+def test_labels_bring_their_intervals_and_nuclei_to_the_loss(cohort, tmp_path, name):
+    planted = with_intervals(tables(dict.fromkeys("abcd", 24)))
+    change = {"loss": {"name": name}, "head": {"bounded": True}}
+    _, model, _ = run(cohort, tmp_path / "model", planted, change)
+    metrics = model.card["metrics"]
+    assert metrics["val_mae"] < 0.75 * metrics["val_mae_of_training_median"]
+
+
+def test_intervals_are_those_of_the_patches_in_their_order():
+    planted = with_intervals(tables({"a": 20, "c": 20}), lower=0.01, upper=0.03)
+    found = labelled_patches(**planted, label_method="nucleus", protocol="holdout")
+    TrainingPatches.validate(found)
+    rows = found.iloc[::-1]
+    intervals = label_intervals(rows, "nucleus")
+    np.testing.assert_allclose(intervals.lower, (rows["tumor_ratio"] - 0.01).clip(0), atol=1e-6)
+    np.testing.assert_allclose(intervals.upper, (rows["tumor_ratio"] + 0.03).clip(0, 1), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("interval", "17 of 17 labels by the method 'nucleus' have no interval"),
+        ("beta_binomial", "have no number of nuclei behind them; set `label_method: nucleus`"),
+    ],
+)
+def test_labels_that_do_not_say_what_a_loss_needs_are_refused(cohort, tmp_path, name, message):
+    planted = tables({"a": 20, "c": 20})
+    planted["ratio_labels"]["weight"] = 0.0
+    params = RegressionParams.model_validate(
+        {**FAST, "loss": {"name": name}, "head": {"bounded": True}}
+    )
+    sampled = nodes.sample_patches(**planted, params=params)
+    task = nodes.train(cohort, sampled, TrainingParts.empty(), params, approach="mine")
+    with pytest.raises(ConfigurationError, match=message):
+        task(folder=tmp_path / "m", on_epoch=lambda metrics, epoch: None)
+
+
+FROZEN = {"backbone": {"name": "test_resnet", "weights_path": "w.pth", "frozen": True}}
+PLAIN = {"training": {"augmentation": {"flips": "none"}}}
+BINS = {"head": {"bins": [0.2, 0.5]}, "loss": {"name": "bin_cross_entropy"}}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"loss": {"name": "beta_binomial"}}, "beta_binomial needs head.bounded: true"),
+        (
+            {"loss": {"name": "beta_binomial", "weighted": True}, "head": {"bounded": True}},
+            "weighs patches by their nuclei: set loss.weighted: false",
+        ),
+        ({"loss": {"name": "beta_binomial", "correlation": 0}}, r"correlation must be in \(0, 1\)"),
+        ({"loss": {"name": "interval", "parts": 2}}, "parts have no intervals"),
+        ({"head": {"bins": [0.2, 0.5]}}, "head.bins needs loss.name: bin_cross_entropy"),
+        ({"loss": {"name": "bin_cross_entropy"}}, "bin_cross_entropy needs head.bins"),
+        ({"loss": {"class_weights": "balanced"}}, "class_weights needs head.bins"),
+        ({**BINS, "loss": {**BINS["loss"], "parts": 2}}, "bins classifies whole patches"),
+        ({**BINS, "head": {**BINS["head"], "bounded": True}}, "ends in probabilities"),
+        ({**BINS, "head": {**BINS["head"], "start_at_mean": True}}, "ends in probabilities"),
+        ({"head": {"bins": [0.5, 0.2]}}, "edges that increase"),
+        ({"head": {"bins": [0.5, 1.0]}}, r"within \(0, 1\)"),
+        ({"context": 2, "loss": {"parts": 2}}, "with context, .*: set loss.parts: 0"),
+        ({"context": 0.5}, "context"),
+        ({"ensemble": 0}, "ensemble"),
+        (
+            {"loss": {"parts": 2}, "training": {"augmentation": {"rotation_degrees": 5}}},
+            "turned by quarters only",
+        ),
+        ({"backbone": {"frozen": True}}, "needs `pretrained: true` or `weights_path`"),
+        (FROZEN, "without augmentation: set training.augmentation.flips: none"),
+        ({**FROZEN, **PLAIN, "loss": {"parts": 2}}, "one vector of features a patch"),
+        ({"prediction": {"flips": "some"}}, "dihedral"),
+        ({"prediction": {"flip": "none"}}, "did you mean 'flips'"),
+    ],
+)
+def test_options_that_contradict_each_other_say_what_to_set(change, message):
+    with pytest.raises(ValueError, match=message):
+        RegressionParams.model_validate(change)
+
+
+def test_options_that_go_together_are_taken():
+    for change in (BINS, {**FROZEN, **PLAIN}, {**BINS, **FROZEN, **PLAIN}, {"context": 2}):
+        RegressionParams.model_validate(change)
+
+
+def test_the_model_dataset_keeps_publishes_and_gives_back_all_members(
+    cohort, tmp_path, monkeypatch
+):
+    planted = tables(dict.fromkeys("abcd", 24))
+    params = RegressionParams.model_validate(
+        {**FAST, "ensemble": 2, "training": {**FAST["training"], "epochs": 2}}
+    )
+    sampled = nodes.sample_patches(**planted, params=params)
+    task = nodes.train(cohort, sampled, TrainingParts.empty(), params, approach="mine")
+    published = []
+    monkeypatch.setattr(
+        "tumor_ratio.datasets.tracking.log_artifact", lambda path, place: published.append(path)
+    )
+    dataset = TrainedModelDataset(str(tmp_path / "models"))
+    dataset.save(task)
+    model = dataset.load()
+    names = {path.name for path in published}
+    assert names == {"card.json", "history.json", "model.safetensors", "model_02.safetensors"}
+    history = json.loads((model.folder / "history.json").read_text())
+    assert [history[str(epoch)]["member"] for epoch in range(1, 5)] == [1, 1, 2, 2]
+    predict = nodes.predict(cohort, planted["patches"], planted["folds"], model, params)
+    assert np.isfinite(predict["d"]()["tumor_ratio"]).all()
+
+
+@pytest.mark.parametrize("approach", ["resnet18", "resnet18_bins", "levit_128s"])
+def test_the_configured_blocks_are_valid_and_name_what_they_are(approach):
+    path = Path(__file__).parents[2] / "conf" / "base" / "parameters_regression.yml"
+    params = RegressionParams.model_validate(yaml.safe_load(path.read_text())[approach])
+    architecture = architecture_of(approach, params.backbone, params.head, 224)
+    assert architecture.backbone == approach.removesuffix("_bins")
+    assert architecture.bins == ((0.2, 0.5) if approach == "resnet18_bins" else ())
+    assert (params.context, params.ensemble, params.prediction.flips) == (1, 1, "none")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from tumor_ratio.models.augmented_optics import add_noise, blur, turn_and_scale
+from tumor_ratio.models.augmented_stains import jitter_stains
 from tumor_ratio.models.training_options import AugmentationOptions
 
 
@@ -32,7 +34,8 @@ def augment_with_maps(
     Parameters
     ----------
     images, options, generator : see `augment`.
-    maps : (B, K, K) tensors over the images' whole area; they are flipped and turned only.
+    maps : (B, K, K) tensors over the images' whole area; they are flipped and turned by quarters
+        only, so that they do not fit images that are turned or scaled otherwise.
 
     Returns
     -------
@@ -40,8 +43,16 @@ def augment_with_maps(
         The images, then the maps.
     """
     images, *turned = _flipped((images, *maps), options.flips, generator)
+    if options.rotation_degrees > 0 or options.scale_jitter > 0:
+        images = turn_and_scale(images, options.rotation_degrees, options.scale_jitter, generator)
     if options.stain_jitter > 0 or options.brightness_jitter > 0:
         images = _jittered(images, options, generator)
+    if options.hed_jitter > 0:
+        images = jitter_stains(images, options.hed_jitter, generator)
+    if options.blur_px > 0:
+        images = blur(images, options.blur_px, generator)
+    if options.noise_levels > 0:
+        images = add_noise(images, options.noise_levels, generator)
     return images, *turned
 
 

@@ -1,5 +1,7 @@
 """A finished regressor on disk: `model.safetensors` and the card that says what it is.
 
+Further members of an ensemble are `model_02.safetensors` and so on; the card gives their number.
+
 Prediction needs nothing else: size, resolution, colours and origin of the model are read from its
 card, not from parameters. The card is written last, so that a folder with a card is whole.
 """
@@ -8,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from tumor_ratio.models.normalisation import (
     normalisation_from_record,
     normalisation_to_record,
 )
+from tumor_ratio.models.prediction_options import Flips
 from tumor_ratio.models.predictor import Predictor
 from tumor_ratio.models.regressor import RatioRegressor
 from tumor_ratio.models.regressor_options import Architecture
@@ -35,6 +38,7 @@ def write_model(
     network: RatioRegressor,
     normalisation: AnyNormalisation,
     description: Mapping[str, Any],
+    others: Sequence[RatioRegressor] = (),
 ) -> dict[str, Any]:
     """Write a model folder.
 
@@ -44,11 +48,12 @@ def write_model(
     network, normalisation : what answers.
     description : everything else for the card, as JSON-able values; at least `approach`, `mpp`,
         `label_method`, `training_data` (`phantom` or `real`) and `stamps`.
+    others : further members of an ensemble, of the same architecture and normalisation.
 
     Returns
     -------
     dict
-        The card: the description with `architecture`, `patch_px` and `normalisation`.
+        The card: the description with `architecture`, `patch_px`, `normalisation` and `members`.
 
     Raises
     ------
@@ -63,9 +68,13 @@ def write_model(
         "patch_px": network.architecture.patch_px,
         "architecture": dataclasses.asdict(network.architecture),
         "normalisation": normalisation_to_record(normalisation),
+        "members": 1 + len(others),
     }
     (folder / CARD_FILE).unlink(missing_ok=True)
-    write_weights(network.state_dict(), folder / WEIGHTS_FILE)
+    for earlier in folder.glob("model_*.safetensors"):
+        earlier.unlink()
+    for name, member in zip(_weights_files(card), (network, *others), strict=True):
+        write_weights(member.state_dict(), folder / name)
     text = json.dumps(card, indent=2, allow_nan=False)
     write_text(folder / CARD_FILE, text + "\n")
     return dict(json.loads(text))
@@ -73,7 +82,9 @@ def write_model(
 
 def has_model(folder: Path) -> bool:
     """Whether the folder holds a finished model."""
-    return (folder / CARD_FILE).is_file() and (folder / WEIGHTS_FILE).is_file()
+    if not (folder / CARD_FILE).is_file():
+        return False
+    return all((folder / name).is_file() for name in _weights_files(read_card(folder)))
 
 
 def read_card(folder: Path) -> dict[str, Any]:
@@ -97,7 +108,9 @@ def read_card(folder: Path) -> dict[str, Any]:
     return card
 
 
-def load_regressor(folder: Path, compute: ComputeOptions | None = None) -> Predictor:
+def load_regressor(
+    folder: Path, compute: ComputeOptions | None = None, *, flips: Flips = "none"
+) -> Predictor:
     """A trained regressor, ready to predict. Nothing in the folder is executed.
 
     Parameters
@@ -105,6 +118,7 @@ def load_regressor(folder: Path, compute: ComputeOptions | None = None) -> Predi
     folder : as `write_model` left it.
     compute : device, precision and threads to predict with; `auto` by default, whatever it was
         trained with.
+    flips : see `Predictor`.
 
     Raises
     ------
@@ -112,15 +126,35 @@ def load_regressor(folder: Path, compute: ComputeOptions | None = None) -> Predi
         If the card or the weights are missing, damaged, or do not belong together.
     """
     card = read_card(folder)
-    weights = read_weights(folder / WEIGHTS_FILE, setting="the model folder")
+    settled = resolve_compute(compute or ComputeOptions())
+    first, *others = (
+        settled.place(_load_network(folder, name, card)).eval() for name in _weights_files(card)
+    )
+    try:
+        normalisation = normalisation_from_record(card["normalisation"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise _misfit(folder, error) from error
+    return Predictor(first, normalisation, settled, tuple(others), flips)
+
+
+def _load_network(folder: Path, name: str, card: Mapping[str, Any]) -> RatioRegressor:
+    weights = read_weights(folder / name, setting="the model folder")
     try:
         network = RatioRegressor(Architecture(**card["architecture"]))
-        normalisation = normalisation_from_record(card["normalisation"])
         network.load_state_dict(weights)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise ModelUnavailableError(
-            f"the card and the weights in {folder} do not fit: {reason}", RETRAIN
-        ) from error
-    settled = resolve_compute(compute or ComputeOptions())
-    return Predictor(settled.place(network).eval(), normalisation, settled)
+        raise _misfit(folder, error) from error
+    return network
+
+
+def _weights_files(card: Mapping[str, Any]) -> list[str]:
+    """Names of the members' files; cards of earlier versions speak of one."""
+    further = range(2, int(card.get("members", 1)) + 1)
+    return [WEIGHTS_FILE, *(f"model_{number:02d}.safetensors" for number in further)]
+
+
+def _misfit(folder: Path, error: Exception) -> ModelUnavailableError:
+    reason = str(error).splitlines()[0]
+    return ModelUnavailableError(
+        f"the card and the weights in {folder} do not fit: {reason}", RETRAIN
+    )

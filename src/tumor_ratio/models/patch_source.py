@@ -71,6 +71,24 @@ class PatchParts:
 
 
 @dataclass(frozen=True)
+class LabelIntervals:
+    """What the ratios of N patches are known to.
+
+    Parameters
+    ----------
+    lower, upper : (N,) float32, finite, lower at most upper.
+    """
+
+    lower: NDArray[np.float32]
+    upper: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        """Check that the intervals are some."""
+        if not (self.lower <= self.upper).all():  # False for NaN
+            raise ValueError("an interval's lower bound must be at most its upper bound")
+
+
+@dataclass(frozen=True)
 class LabelledPatches:
     """Patches with the ratios to be learned.
 
@@ -81,6 +99,7 @@ class LabelledPatches:
     weights : (N,) float32, at least 0: how far each label is trusted.
     slides : (N,) the slide of each patch.
     parts : the same of each patch's parts, where these are taught too.
+    intervals : of the ratios, where the loss needs them.
 
     Raises
     ------
@@ -93,6 +112,7 @@ class LabelledPatches:
     weights: NDArray[np.float32]
     slides: NDArray[np.str_]
     parts: PatchParts | None = None
+    intervals: LabelIntervals | None = None
 
     def __post_init__(self) -> None:
         """Check that the parts fit."""
@@ -100,6 +120,8 @@ class LabelledPatches:
             raise ValueError("patches, ratios, weights and slides differ in number")
         if self.parts is not None and len(self.parts.ratios) != len(self.source):
             raise ValueError("patches and their parts differ in number")
+        if self.intervals is not None and len(self.intervals.lower) != len(self.source):
+            raise ValueError("patches and their intervals differ in number")
         if len(self.source) == 0:
             raise ValueError("there are no patches")
         if not np.isfinite(self.ratios).all():
@@ -109,6 +131,17 @@ class LabelledPatches:
 
     def __len__(self) -> int:
         return len(self.source)
+
+    def labels(self, indices: Indices) -> dict[str, NDArray[np.float32]]:
+        """What some patches teach: `ratio`, `weight`, and where there are any `part_ratio`,
+        `part_weight`, `lower` and `upper`.
+        """
+        found = {"ratio": self.ratios, "weight": self.weights}
+        if self.parts is not None:
+            found |= {"part_ratio": self.parts.ratios, "part_weight": self.parts.weights}
+        if self.intervals is not None:
+            found |= {"lower": self.intervals.lower, "upper": self.intervals.upper}
+        return {name: values[indices] for name, values in found.items()}
 
 
 def in_batches(order: Indices, batch_size: int) -> list[Indices]:

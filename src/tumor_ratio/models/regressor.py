@@ -6,17 +6,20 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from tumor_ratio.errors import ConfigurationError
 from tumor_ratio.models.backbones import create_backbone
+from tumor_ratio.models.bins import bin_numbers
 from tumor_ratio.models.pretrained import download_weights, load_backbone_weights
 from tumor_ratio.models.regressor_options import Architecture, BackboneOptions
 
 
 class RatioRegressor(nn.Module):
-    """Backbone, then FC -> ReLU or GELU -> dropout -> FC, to one number an image.
+    """Backbone, then FC -> ReLU or GELU -> dropout -> FC, to one number an image (or bins of it).
 
     Parameters
     ----------
@@ -39,8 +42,11 @@ class RatioRegressor(nn.Module):
             nn.Linear(features, architecture.hidden),
             _activation(architecture, is_transformer=_is_transformer(self.backbone)),
             nn.Dropout(architecture.dropout),
-            nn.Linear(architecture.hidden, 1),
+            nn.Linear(architecture.hidden, len(architecture.bins) + 1),
         )
+        if architecture.bins:
+            edges = torch.tensor([0.0, *architecture.bins, 1.0])
+            self.register_buffer("bin_ratios", (edges[:-1] + edges[1:]) / 2)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Ratios of normalised images.
@@ -51,9 +57,25 @@ class RatioRegressor(nn.Module):
 
         Returns
         -------
-        (B,) float32, in (0, 1) where the architecture is bounded, of any size otherwise
+        (B,) float32, in (0, 1) where the architecture is bounded or has bins, of any size otherwise
         """
-        return self._answer(self.backbone(images))
+        return self.answer(self.backbone(images))
+
+    def answer(self, features: torch.Tensor) -> torch.Tensor:
+        """Ratios that the head gives to (..., d) features of the backbone; (...) float32."""
+        if self.architecture.bins:
+            # Written out, because autocast would multiply matrices in half precision.
+            return (self.bin_shares(features) * self.bin_ratios).sum(dim=-1)
+        output = self.head(features).squeeze(-1).float()
+        return torch.sigmoid(output) if self.architecture.bounded else output
+
+    def bin_scores(self, features: torch.Tensor) -> torch.Tensor:
+        """(..., K) float32 scores of the K bins, before they are made probabilities."""
+        return self.head(features).float()
+
+    def bin_shares(self, features: torch.Tensor) -> torch.Tensor:
+        """(..., K) float32 probabilities of the K bins."""
+        return torch.softmax(self.bin_scores(features), dim=-1)
 
     def with_parts(self, images: torch.Tensor, n: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Ratios of images and of their parts; the head answers for both.
@@ -83,12 +105,8 @@ class RatioRegressor(nn.Module):
         whole = self.backbone.forward_head(features, pre_logits=True)
         parts = nn.functional.adaptive_avg_pool2d(features.float(), n).permute(0, 2, 3, 1)
         together = torch.cat([whole.float()[:, None], parts.flatten(1, 2)], dim=1)
-        ratios = self._answer(together)
+        ratios = self.answer(together)
         return ratios[:, 0], ratios[:, 1:].unflatten(1, (n, n))
-
-    def _answer(self, features: torch.Tensor) -> torch.Tensor:
-        output = self.head(features).squeeze(-1).float()
-        return torch.sigmoid(output) if self.architecture.bounded else output
 
     @torch.no_grad()
     def start_at(self, ratio: float) -> None:
@@ -98,6 +116,18 @@ class RatioRegressor(nn.Module):
             ratio = math.log(ratio / (1 - ratio))
         last = self.head[-1]
         last.bias.fill_(ratio)
+
+    @torch.no_grad()
+    def learn_bin_ratios(self, ratios: NDArray[np.floating]) -> None:
+        """Let each bin stand for its mean training ratio; an empty one keeps its centre.
+
+        Parameters
+        ----------
+        ratios : (N,) of the training patches.
+        """
+        number = bin_numbers(ratios, self.architecture.bins)
+        for index in np.unique(number):
+            self.bin_ratios[index] = float(ratios[number == index].mean(dtype=np.float64))
 
 
 def build_regressor(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tumor_ratio.models.devices import Compute, resolve_compute
+from tumor_ratio.models.frozen_training import FrozenTraining, features_of
 from tumor_ratio.models.normalisation import (
     AnyNormalisation,
     Normalisation,
@@ -26,6 +27,7 @@ from tumor_ratio.models.regressor_options import (
     NormalisationName,
 )
 from tumor_ratio.models.regressor_training import RegressorTraining
+from tumor_ratio.models.trainable import Trainable
 from tumor_ratio.models.training import OnEpoch, Trained, train
 from tumor_ratio.models.training_options import TrainingOptions
 
@@ -43,6 +45,7 @@ def fit_regressor(
     title: str,
     normalisation: NormalisationName = "cohort",
     on_epoch: OnEpoch | None = None,
+    features_folder: Path | None = None,
 ) -> tuple[Predictor, Trained]:
     """Train a regressor, continuing from the checkpoints in `folder`.
 
@@ -56,6 +59,7 @@ def fit_regressor(
     title : names the training in messages.
     normalisation : of colours, see `regressor_options.NormalisationName`.
     on_epoch : see `training.OnEpoch`.
+    features_folder : where features of a frozen backbone are kept; `folder` if None.
 
     Returns
     -------
@@ -78,10 +82,20 @@ def fit_regressor(
     network = build_regressor(architecture, backbone, seed=options.seed)
     if head.start_at_mean:
         network.start_at(float(training.ratios.mean()))
+    if architecture.bins:
+        network.learn_bin_ratios(training.ratios)
     colours = _normalisation(normalisation, backbone, network, training.source)
-    trainable = RegressorTraining(network, training, validation, colours, loss, options, compute)
+    predictor = Predictor(compute.place(network), colours, compute)
+    trainable: Trainable
+    if backbone.frozen:
+        features = features_of(predictor, training, validation, features_folder or folder)
+        trainable = FrozenTraining(network, training, validation, features, loss, options, compute)
+    else:
+        trainable = RegressorTraining(
+            network, training, validation, colours, loss, options, compute
+        )
     trained = train(trainable, options, compute, folder, title=title, on_epoch=on_epoch)
-    return Predictor(trainable.module, colours, compute), trained
+    return predictor, trained
 
 
 def _normalisation(

@@ -11,16 +11,17 @@ from numpy.typing import NDArray
 
 from tumor_ratio.models.augmentation import augment_with_maps
 from tumor_ratio.models.devices import Compute
-from tumor_ratio.models.losses import regression_loss
 from tumor_ratio.models.normalisation import AnyNormalisation
 from tumor_ratio.models.patch_source import LabelledPatches, RgbBatch, in_batches, read_ahead
 from tumor_ratio.models.predictor import Predictor
 from tumor_ratio.models.regressor import RatioRegressor
 from tumor_ratio.models.regressor_options import LossOptions
+from tumor_ratio.models.teaching import teaching_of
 from tumor_ratio.models.training_options import TrainingOptions
+from tumor_ratio.models.validation import validated
 
-Batch = tuple[RgbBatch, tuple[NDArray[np.float32], ...]]
-"""Pixels; ratios, weights, and where parts are taught, theirs."""
+Batch = tuple[RgbBatch, dict[str, NDArray[np.float32]]]
+"""Pixels, and what they teach (`LabelledPatches.labels`)."""
 
 
 class RegressorTraining:
@@ -49,7 +50,9 @@ class RegressorTraining:
     ) -> None:
         self.module: Any = compute.place(network)
         self.training, self.validation = training, validation
-        self.normalisation, self.loss = normalisation, loss
+        self.normalisation = normalisation
+        bins = network.architecture.bins
+        self.teaching = teaching_of(loss, bins, training, compute.device)
         self.options, self.compute = options, compute
 
     def parameters(self, phase: str) -> Iterable[torch.nn.Parameter]:
@@ -62,14 +65,11 @@ class RegressorTraining:
 
     def batches(self, generator: np.random.Generator) -> Iterator[Batch]:
         """Every training patch once, in a new order."""
-        taught = [self.training.ratios, self.training.weights]
-        if self.training.parts is not None:
-            taught += [self.training.parts.ratios, self.training.parts.weights]
         order = generator.permutation(len(self.training))
         for indices, rgb in read_ahead(
             self.training.source, in_batches(order, self.options.batch_size)
         ):
-            yield rgb, tuple(values[indices] for values in taught)
+            yield rgb, self.training.labels(indices)
 
     def training_step(
         self, phase: str, batch: Batch, generator: torch.Generator
@@ -77,24 +77,23 @@ class RegressorTraining:
         """Loss of a batch of varied patches."""
         rgb, values = batch
         images = self.compute.images(rgb)
-        target, weight, *parts = (torch.from_numpy(v).to(images.device) for v in values)
-        images, *parts = augment_with_maps(images, parts, self.options.augmentation, generator)
+        labels = {name: torch.from_numpy(v).to(images.device) for name, v in values.items()}
+        part_names = [name for name in labels if name.startswith("part_")]
+        images, *parts = augment_with_maps(
+            images, [labels[name] for name in part_names], self.options.augmentation, generator
+        )
+        labels |= dict(zip(part_names, parts, strict=True))
         images = self.normalisation.apply(images)
         if not parts:
-            return {"loss": regression_loss(self.module(images), target, weight, self.loss)}
-        part_target, part_weight = parts
-        predicted, predicted_parts = self.module.with_parts(images, self.loss.parts)
-        loss = regression_loss(predicted, target, weight, self.loss)
-        loss = loss + regression_loss(
-            predicted_parts, part_target, part_weight, self.loss, weighted=True
-        )
-        return {"loss": loss}
+            return {"loss": self.teaching.loss(self.module, self.module.backbone(images), labels)}
+        predicted, predicted_parts = self.module.with_parts(images, self.teaching.options.parts)
+        loss = self.teaching.loss_of_answers(predicted, labels)
+        return {"loss": loss + self.teaching.loss_of_parts(predicted_parts, labels)}
 
     def validate(self) -> Mapping[str, float]:
         """Errors on the validation slides: means over slides of the mean over a slide's patches."""
         predictor = Predictor(self.module, self.normalisation, self.compute)
-        predicted = predictor.predict_source(self.validation.source)
-        return validation_metrics(predicted, self.validation)
+        return validated(predictor, self.validation)
 
     def extra_state(self) -> dict[str, Any]:
         """Nothing beside the weights."""
@@ -102,22 +101,3 @@ class RegressorTraining:
 
     def load_extra_state(self, state: Mapping[str, Any]) -> None:
         """Nothing beside the weights."""
-
-
-def validation_metrics(
-    predicted: NDArray[np.floating], patches: LabelledPatches
-) -> dict[str, float]:
-    """`val_mae` and `val_mse`, each a mean over slides of the mean over the slide's patches.
-
-    Parameters
-    ----------
-    predicted : (N,) ratios.
-    patches : N patches with their ratios.
-    """
-    error = np.asarray(predicted, dtype=np.float64) - patches.ratios
-    _, slide = np.unique(patches.slides, return_inverse=True)
-    n = np.bincount(slide)
-    return {
-        "val_mae": float((np.bincount(slide, np.abs(error)) / n).mean()),
-        "val_mse": float((np.bincount(slide, error**2) / n).mean()),
-    }

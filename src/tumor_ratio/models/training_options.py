@@ -48,6 +48,18 @@ class OptimizerOptions:
             raise ValueError(f"clip_norm must be above 0, not {self.clip_norm}")
 
 
+AUGMENTATION_BOUNDS = {
+    "stain_jitter": 0.5,
+    "brightness_jitter": 0.5,
+    "hed_jitter": 0.5,
+    "rotation_degrees": 45.0,
+    "scale_jitter": 0.5,
+    "blur_px": 5.0,
+    "noise_levels": 50.0,
+}
+"""Most that each may be; all are at least 0."""
+
+
 @dataclass(frozen=True)
 class AugmentationOptions:
     """How training patches are varied; every patch draws anew in every epoch.
@@ -57,6 +69,12 @@ class AugmentationOptions:
     flips : `none`, `horizontal` (the study's) or `dihedral` (all eight flips and quarter turns).
     stain_jitter : standard deviation of the factor on each colour channel's optical density.
     brightness_jitter : standard deviation of what is added to all channels' optical density.
+    hed_jitter : most that the amounts of hematoxylin, eosin and the residual are changed by, each
+        by a factor and a shift of its own: 0.05 is light, 0.2 strong (Tellez et al. 2018).
+    rotation_degrees : most that patches are turned beyond quarter turns; corners are mirrored.
+    scale_jitter : most that patches are enlarged or reduced by, as a share; edges are mirrored.
+    blur_px : largest standard deviation of a Gaussian blur, in pixels of the patch.
+    noise_levels : largest standard deviation of noise on each pixel and channel, in levels of 255.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
@@ -64,12 +82,22 @@ class AugmentationOptions:
     flips: Literal["none", "horizontal", "dihedral"] = "horizontal"
     stain_jitter: float = 0.0
     brightness_jitter: float = 0.0
+    hed_jitter: float = 0.0
+    rotation_degrees: float = 0.0
+    scale_jitter: float = 0.0
+    blur_px: float = 0.0
+    noise_levels: float = 0.0
 
     def __post_init__(self) -> None:
         """Check the bounds."""
-        for name in ("stain_jitter", "brightness_jitter"):
-            if not 0 <= getattr(self, name) <= 0.5:
-                raise ValueError(f"{name} must be in [0, 0.5], not {getattr(self, name)}")
+        for name, most in AUGMENTATION_BOUNDS.items():
+            if not 0 <= getattr(self, name) <= most:
+                raise ValueError(f"{name} must be in [0, {most:g}], not {getattr(self, name)}")
+
+    @property
+    def varies(self) -> bool:
+        """Whether any patch is changed at all."""
+        return self.flips != "none" or any(getattr(self, name) for name in AUGMENTATION_BOUNDS)
 
 
 @dataclass(frozen=True)

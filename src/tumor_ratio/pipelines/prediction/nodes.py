@@ -44,6 +44,7 @@ def predict_slides(new_slides: Parts, model: ModelRef, params: PredictionParams)
             model,
             params.min_tissue,
             params.compute,
+            params.flips,
         )
         for slide_id, part in new_slides.items()
     }

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from tumor_ratio.imaging.slide_checks import MAX_MPP, MIN_MPP
 from tumor_ratio.models.devices import ComputeOptions
+from tumor_ratio.models.prediction_options import Flips
 from tumor_ratio.params import Params
 
 
@@ -31,3 +32,5 @@ class PredictionParams(Params):
     min_tissue: float = Field(default=0.25, gt=0, le=1)
     """Share of a region that must be tissue; regions with less are listed without a ratio."""
     compute: ComputeOptions = ComputeOptions()
+    flips: Flips = "none"
+    """`dihedral` answers the mean over the eight flips and quarter turns of each region."""

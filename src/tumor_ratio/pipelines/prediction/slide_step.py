@@ -10,12 +10,14 @@ from numpy.typing import NDArray
 
 from tumor_ratio.cohort.pair import SlidePair
 from tumor_ratio.errors import SlideError
+from tumor_ratio.imaging.context import with_context
 from tumor_ratio.imaging.nuclear_area import hematoxylin_area_um2, hematoxylin_threshold
 from tumor_ratio.imaging.patches import PatchReader
 from tumor_ratio.imaging.regions import Region
 from tumor_ratio.imaging.slide import Slide
 from tumor_ratio.metrics.calibration import MonotoneMap
 from tumor_ratio.models.devices import ComputeOptions
+from tumor_ratio.models.prediction_options import Flips
 from tumor_ratio.pipelines.prediction.tissue_regions import spread, tissue_regions
 from tumor_ratio.steps import step
 
@@ -33,7 +35,11 @@ RATIO_COLUMNS = ("tumor_ratio", "tumor_ratio_calibrated", "nuclear_um2")
 
 @step(version=2)
 def predict_new_slide(
-    pair: SlidePair, model: ModelRef, min_tissue: float, compute: ComputeOptions
+    pair: SlidePair,
+    model: ModelRef,
+    min_tissue: float,
+    compute: ComputeOptions,
+    flips: Flips = "none",
 ) -> pd.DataFrame:
     """Ratios of all regions of a slide that show tissue.
 
@@ -43,6 +49,7 @@ def predict_new_slide(
     model : the trained model; its card says size and resolution of the regions.
     min_tissue : regions with a smaller share of tissue get no ratio.
     compute : what to compute with.
+    flips : see `Predictor`.
 
     Returns
     -------
@@ -77,24 +84,30 @@ def predict_new_slide(
     scored = np.flatnonzero(tissue >= min_tissue)
     values = np.full((len(regions), len(RATIO_COLUMNS)), np.nan)
     if len(scored):
-        predictor = load_regressor(model.folder, compute)
+        predictor = load_regressor(model.folder, compute, flips=flips)
+        context = float(model.card.get("context", 1.0))
         monotone = MonotoneMap.from_record(model.card["calibration"])
-        raw, nuclear_um2 = _predict(predictor, slide, [regions[i] for i in scored], mpp)
+        chosen = [regions[i] for i in scored]
+        raw, nuclear_um2 = _predict(predictor, slide, chosen, mpp, context)
         values[scored] = np.column_stack([raw.clip(0, 1), monotone.apply(raw), nuclear_um2])
     reason = np.where(tissue >= min_tissue, "", f"under {min_tissue:.0%} tissue")
     return table.assign(**dict(zip(RATIO_COLUMNS, values.T, strict=True)), reason=reason)
 
 
 def _predict(
-    predictor: Predictor, slide: Slide, regions: list[Region], mpp: float
+    predictor: Predictor, slide: Slide, regions: list[Region], mpp: float, context: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Raw ratio and hematoxylin-stained area of each region; every region is read once."""
+    """Raw ratio and hematoxylin-stained area of each region; each is read once for both, or where
+    the network looks around it, once for each.
+    """
     reader = PatchReader({slide.slide_id: slide}, regions, cache_mb=0)
+    wider = PatchReader({slide.slide_id: with_context(slide, context)}, regions, cache_mb=0)
     threshold = hematoxylin_threshold(reader.read(spread(regions, STAIN_SAMPLE)), mpp)
     ratios, areas = [], []
     for start in range(0, len(regions), BATCH):
-        rgb = reader.read(range(start, min(start + BATCH, len(regions))))
-        ratios.append(predictor.predict(rgb))
+        numbers = range(start, min(start + BATCH, len(regions)))
+        rgb = reader.read(numbers)
+        ratios.append(predictor.predict(rgb if context == 1 else wider.read(numbers)))
         areas += [hematoxylin_area_um2(patch, mpp, threshold=threshold) for patch in rgb]
     return np.concatenate(ratios).astype(np.float64), np.array(areas)
 

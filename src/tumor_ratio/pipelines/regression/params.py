@@ -6,7 +6,8 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from tumor_ratio.models.devices import ComputeOptions
+from tumor_ratio.models.option_checks import contradictions
+from tumor_ratio.models.prediction_options import PredictionOptions
 from tumor_ratio.models.regressor_options import (
     BackboneOptions,
     HeadOptions,
@@ -51,13 +52,20 @@ class LearningParams(Params):
     """How colours reach the network; see there."""
     loss: LossOptions = LossOptions()
     training: TrainingOptions = TrainingOptions()
+    context: float = Field(default=1.0, ge=1, le=8)
+    """How much wider than the patch the network looks, at pixels as much coarser; the ratio that is
+    learned and answered stays the patch's."""
+    ensemble: int = Field(default=1, ge=1, le=20)
+    """Trainings that differ in their seeds; their mean answers."""
     cache_mb: int = Field(default=512, ge=0)
     """Megabytes of patches kept in memory while training."""
 
     @model_validator(mode="after")
-    def _loss_fits_head(self) -> Self:
-        if self.loss.name == "cross_entropy" and not self.head.bounded:
-            raise ValueError("loss.name: cross_entropy needs head.bounded: true")
+    def _options_fit(self) -> Self:
+        augmentation = self.training.augmentation
+        found = [*contradictions(self.backbone, self.head, self.loss, augmentation, self.context)]
+        if found:
+            raise ValueError("; ".join(found))
         return self
 
 
@@ -65,8 +73,8 @@ class RegressionParams(LearningParams):
     """One approach."""
 
     sampling: SamplingParams = SamplingParams()
-    prediction: ComputeOptions = ComputeOptions()
-    """Device, precision and threads of prediction; training has its own (`training.compute`)."""
+    prediction: PredictionOptions = PredictionOptions()
+    """Device, precision, threads and flips of prediction; training has its own compute options."""
 
     def learning(self) -> LearningParams:
         """The part that a training depends on: other settings must not train anew."""

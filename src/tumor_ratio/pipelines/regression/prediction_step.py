@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from tumor_ratio.errors import ConfigurationError
+from tumor_ratio.imaging.context import with_context
 from tumor_ratio.imaging.patches import PatchReader
 from tumor_ratio.imaging.regions import iter_regions
 from tumor_ratio.imaging.slide import Slide
-from tumor_ratio.models.devices import ComputeOptions
+from tumor_ratio.models.prediction_options import PredictionOptions
 from tumor_ratio.steps import step
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 @step(version=2)
 def predict_slide(
-    slide: Slide, patches: pd.DataFrame, model: ModelRef, compute: ComputeOptions
+    slide: Slide, patches: pd.DataFrame, model: ModelRef, options: PredictionOptions
 ) -> pd.DataFrame:
     """Ratios of a slide's patches.
 
@@ -28,7 +29,7 @@ def predict_slide(
     slide : the H&E slide.
     patches : its patches (`schemas.Regions`).
     model : the approach's trained model.
-    compute : what to compute with.
+    options : what to compute with, and which views of a patch to ask about.
 
     Returns
     -------
@@ -51,8 +52,10 @@ def predict_slide(
             f"the model takes patches of {wanted[0]} px at {wanted[1]:g} um/px, these are {cut}",
             "train it on these patches: kedro run --pipelines=regression",
         )
-    reader = PatchReader({slide.slide_id: slide}, list(iter_regions(patches)), cache_mb=0)
-    predicted = load_regressor(model.folder, compute).predict_source(reader)
+    seen = with_context(slide, float(model.card.get("context", 1.0)))
+    reader = PatchReader({slide.slide_id: seen}, list(iter_regions(patches)), cache_mb=0)
+    predictor = load_regressor(model.folder, options, flips=options.flips)
+    predicted = predictor.predict_source(reader)
     return pd.DataFrame(
         {"region_id": patches["region_id"].to_numpy(), "tumor_ratio": predicted.astype("float64")}
     )

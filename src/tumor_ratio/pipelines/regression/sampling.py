@@ -45,7 +45,8 @@ def labelled_patches(
     """
     split = _splits(folds, protocol)
     labels = ratio_labels.loc[
-        ratio_labels["label_method"] == label_method, ["region_id", "tumor_ratio", "weight"]
+        ratio_labels["label_method"] == label_method,
+        ["region_id", "tumor_ratio", "weight", "lower", "upper"],
     ]
     if labels.empty:
         known = ", ".join(sorted(ratio_labels["label_method"].unique())) or "none"

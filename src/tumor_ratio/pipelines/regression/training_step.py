@@ -12,6 +12,7 @@ import pandas as pd
 from tumor_ratio.cohort.origin import training_origin
 from tumor_ratio.cohort.pair import SlidePair
 from tumor_ratio.errors import ConfigurationError
+from tumor_ratio.imaging.context import with_context
 from tumor_ratio.imaging.patches import PatchReader
 from tumor_ratio.imaging.regions import iter_regions
 from tumor_ratio.imaging.slide import Slide
@@ -22,7 +23,7 @@ from tumor_ratio.pipelines.regression.params import LearningParams
 from tumor_ratio.steps import step
 
 if TYPE_CHECKING:
-    from tumor_ratio.models.patch_source import LabelledPatches, PatchParts
+    from tumor_ratio.models.patch_source import LabelIntervals, LabelledPatches, PatchParts
     from tumor_ratio.models.predictor import Predictor
     from tumor_ratio.models.training import OnEpoch, Trained
 
@@ -70,17 +71,18 @@ def train_approach(
     """
     # torch and timm take seconds to import and are of no use to the other steps of this package.
     from tumor_ratio.models.checkpoints import CheckpointFolder
+    from tumor_ratio.models.ensemble_fit import fit_ensemble
     from tumor_ratio.models.model_folder import has_model, read_card, write_model
-    from tumor_ratio.models.regressor_fit import fit_regressor
 
     if has_model(folder):
         return read_card(folder)
     slides = {pair.slide_id: _he_slide(pair) for pair in pairs}
     training, validation = (
-        _patches(table[table["split"] == split], parts, slides, params.cache_mb * share)
-        for split, share in (("train", 0.75), ("validation", 0.25))
+        _patches(table[table["split"] == split], parts, slides, params, cache_share)
+        for split, cache_share in (("train", 0.75), ("validation", 0.25))
     )
-    predictor, trained = fit_regressor(
+    predictor, trained = fit_ensemble(
+        params.ensemble,
         architecture_of(approach, params.backbone, params.head, _one(table, "size_px")),
         params.backbone,
         params.head,
@@ -101,23 +103,55 @@ def train_approach(
             **_origin(approach, pairs, table, params),
             **_outcome(params, predictor, trained, training, validation),
         },
+        predictor.others,
     )
     CheckpointFolder(folder / CHECKPOINTS).remove()
     return card
 
 
 def _patches(
-    rows: pd.DataFrame, parts: pd.DataFrame, slides: Mapping[str, Slide], cache_mb: float
+    rows: pd.DataFrame,
+    parts: pd.DataFrame,
+    slides: Mapping[str, Slide],
+    params: LearningParams,
+    cache_share: float,
 ) -> LabelledPatches:
     from tumor_ratio.models.patch_source import LabelledPatches
 
+    views = {slide_id: with_context(slide, params.context) for slide_id, slide in slides.items()}
+    weights = rows["weight"].to_numpy(dtype=np.float32)
+    if params.loss.name == "beta_binomial" and not weights.any():
+        raise ConfigurationError(
+            f"labels by the method '{params.label_method}' have no number of nuclei behind them",
+            "set `label_method: nucleus`, or another `loss.name` than beta_binomial",
+        )
     return LabelledPatches(
-        PatchReader(slides, list(iter_regions(rows)), cache_mb),
+        PatchReader(views, list(iter_regions(rows)), params.cache_mb * cache_share),
         rows["tumor_ratio"].to_numpy(dtype=np.float32),
-        rows["weight"].to_numpy(dtype=np.float32),
+        weights,
         rows["slide_id"].to_numpy(dtype=np.str_),
         patch_parts(rows, parts),
+        label_intervals(rows, params.label_method) if params.loss.name == "interval" else None,
     )
+
+
+def label_intervals(rows: pd.DataFrame, label_method: str) -> LabelIntervals:
+    """What the ratios of some patches are known to.
+
+    Raises
+    ------
+    ConfigurationError
+        If labels have no interval.
+    """
+    from tumor_ratio.models.patch_source import LabelIntervals
+
+    if (missing := int(rows[["lower", "upper"]].isna().any(axis=1).sum())) > 0:
+        raise ConfigurationError(
+            f"{missing} of {len(rows)} labels by the method '{label_method}' have no interval",
+            "set `label_method: nucleus`, or another `loss.name` than interval",
+        )
+    lower, upper = (rows[name].to_numpy(dtype=np.float32) for name in ("lower", "upper"))
+    return LabelIntervals(lower, upper)
 
 
 def patch_parts(rows: pd.DataFrame, parts: pd.DataFrame) -> PatchParts | None:
@@ -143,6 +177,7 @@ def _origin(
     return {
         "approach": approach,
         "mpp": float(_one(table, "mpp")),
+        "context": params.context,
         "label_method": params.label_method,
         "reference": "ihc_measured",
         "protocol": params.protocol,
@@ -155,24 +190,18 @@ def _origin(
 def _outcome(
     params: LearningParams,
     predictor: Predictor,
-    trained: Trained,
+    trained: tuple[Trained, ...],
     training: LabelledPatches,
     validation: LabelledPatches,
 ) -> dict[str, Any]:
     """How the training went, and the monotone map fitted on its validation slides."""
-    from tumor_ratio.models.regressor_training import validation_metrics
-
-    best = trained.history[trained.best_epoch - 1]
-    median = np.full(len(validation), np.median(training.ratios), dtype=np.float32)
     predicted = predictor.predict_source(validation.source)
+    epochs = [member.best_epoch for member in trained]
     return {
-        "best_epoch": trained.best_epoch,
-        "epochs": len(trained.history),
-        "seconds": round(sum(record["seconds"] for record in trained.history), 1),
-        "metrics": {
-            **{name: value for name, value in best.items() if name.startswith("val_")},
-            "val_mae_of_training_median": validation_metrics(median, validation)["val_mae"],
-        },
+        "best_epoch": epochs[0] if len(epochs) == 1 else epochs,
+        "epochs": sum(len(member.history) for member in trained),
+        "seconds": round(sum(r["seconds"] for member in trained for r in member.history), 1),
+        "metrics": _metrics(predictor, trained, training, validation),
         "calibration": fit_monotone(
             predicted, validation.ratios, slide_weights(validation.slides)
         ).to_record(),
@@ -181,6 +210,30 @@ def _outcome(
         "threads": predictor.compute.threads,
         "pretrained": params.backbone.pretrained or bool(params.backbone.weights_path),
     }
+
+
+def _metrics(
+    predictor: Predictor,
+    trained: tuple[Trained, ...],
+    training: LabelledPatches,
+    validation: LabelledPatches,
+) -> dict[str, float]:
+    """Errors on the validation slides, beside those of the training median and majority."""
+    from tumor_ratio.models.bins import bin_numbers
+    from tumor_ratio.models.validation import bin_accuracy, validated, validation_metrics
+
+    if len(trained) == 1:
+        best = trained[0].history[trained[0].best_epoch - 1]
+        found = {name: value for name, value in best.items() if name.startswith("val_")}
+    else:
+        found = validated(predictor, validation)
+    n = len(validation)
+    median = np.full(n, np.median(training.ratios), dtype=np.float32)
+    found["val_mae_of_training_median"] = validation_metrics(median, validation)["val_mae"]
+    if bins := predictor.network.architecture.bins:
+        majority = np.full(n, np.bincount(bin_numbers(training.ratios, bins)).argmax())
+        found["val_bin_accuracy_of_training_majority"] = bin_accuracy(majority, validation, bins)
+    return found
 
 
 def _one(table: pd.DataFrame, column: str) -> Any:
