@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
 
+from tumor_ratio.metrics.bin_agreement import balanced_accuracy_of
+
 FloatArray = NDArray[np.float64]
 Loss = Callable[[FloatArray, FloatArray], FloatArray]
 
@@ -129,9 +131,4 @@ def balanced_accuracy(
     float
         A constant answer scores 1 / (number of bins measured). NaN without regions.
     """
-    confusion = confusion_matrix(predicted, measured, weights)
-    measured_mass = confusion.sum(axis=1)
-    present = measured_mass > 0
-    if not present.any():
-        return math.nan
-    return float((np.diag(confusion)[present] / measured_mass[present]).mean())
+    return float(balanced_accuracy_of(confusion_matrix(predicted, measured, weights)))
