@@ -169,7 +169,7 @@ def coverages(
     return found
 
 
-def intervals(n_simulations: int = 2000) -> None:
+def intervals(n_simulations: int = 1000) -> None:
     print(
         f"coverage of 95 % intervals (median width), {n_simulations} simulations, slides of "
         f"{N_REGIONS} regions, neighbours' errors correlated by {ALIKE:g}"

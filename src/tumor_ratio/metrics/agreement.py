@@ -95,7 +95,7 @@ def bin_of(ratio: ArrayLike) -> NDArray[np.int64]:
     values = np.asarray(ratio, dtype=np.float64)
     if np.isnan(values).any():
         raise ValueError("an undefined ratio (NaN) lies in no bin; leave it out first")
-    return np.digitize(values, BIN_EDGES).astype(np.int64)
+    return np.digitize(values, BIN_EDGES).astype(np.int64, copy=False)
 
 
 def confusion_matrix(

@@ -54,9 +54,9 @@ def case_moments(values: PairedValues) -> FloatArray:
     """
     shift = float(values.measured.mean()) if len(values) else 0.0
     p, y = values.predicted - shift, values.measured - shift
-    columns = [p, y, p * p, y * y, p * y, np.square(p - y), values.weights]
-    means = [values.case_means(column) for column in columns]
-    return np.stack([*means, np.full(values.n_cases, shift)], axis=-1)
+    means = [values.case_means(column) for column in (p, y, p * p, y * y, p * y, np.square(p - y))]
+    weights = values.over_cases(values.slide_weights)
+    return np.stack([*means, weights, np.full(values.n_cases, shift)], axis=-1)
 
 
 def moments_of(means: FloatArray, n_cases: int) -> Moments:

@@ -64,11 +64,20 @@ class PairedValues:
         return self.case_of_slide[self.slide]
 
     @cached_property
-    def weights(self) -> FloatArray:
-        """(N,) weights that sum to 1 in each case."""
-        rows = np.bincount(self.slide, minlength=self.n_slides)
+    def rows(self) -> IntArray:
+        """(S,) rows of each slide."""
+        return np.bincount(self.slide, minlength=self.n_slides).astype(np.int64)
+
+    @cached_property
+    def slide_weights(self) -> FloatArray:
+        """(S,) weight of each of the slide's rows; a case's rows sum to 1."""
         slides = np.bincount(self.case_of_slide, minlength=self.n_cases)
-        return (1.0 / (rows * slides[self.case_of_slide]))[self.slide]
+        return 1.0 / (self.rows * slides[self.case_of_slide])
+
+    @cached_property
+    def weights(self) -> FloatArray:
+        """(N,) weight of each row."""
+        return self.slide_weights[self.slide]
 
     def case_means(self, values: FloatArray) -> FloatArray:
         """(C,) mean over the case's slides of the mean over the slide's rows.
@@ -77,13 +86,11 @@ class PairedValues:
         ----------
         values : (N,) one number a row, finite.
         """
-        sums = np.bincount(self.case, self.weights * values, self.n_cases)
-        return sums.astype(np.float64)  # without rows bincount gives whole numbers
+        return self.over_cases(self.slide_means(values))
 
     def slide_means(self, values: FloatArray) -> FloatArray:
         """(S,) mean over the slide's rows."""
-        rows = np.bincount(self.slide, minlength=self.n_slides)
-        return np.bincount(self.slide, values, self.n_slides) / rows
+        return np.bincount(self.slide, values, self.n_slides) / self.rows
 
     def over_cases(self, slide_values: FloatArray) -> FloatArray:
         """Means over the slides of each case that has a defined one.

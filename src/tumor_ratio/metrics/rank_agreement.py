@@ -80,8 +80,7 @@ def ranks_within(values: PairedValues) -> tuple[FloatArray, FloatArray]:
 def _ranks(predicted: FloatArray, measured: FloatArray) -> tuple[float, float]:
     if len(predicted) < 2 or np.ptp(predicted) == 0 or np.ptp(measured) == 0:
         return math.nan, math.nan
-    tau = kendalltau(predicted, measured, method="asymptotic").statistic
-    return spearman(predicted, measured), float(tau)
+    return spearman(predicted, measured), float(kendalltau(predicted, measured).statistic)
 
 
 def _mid_ranks(values: FloatArray, weights: FloatArray) -> FloatArray:

@@ -37,9 +37,6 @@ class Scale(NamedTuple):
 PLAIN: Final = Scale(np.asarray, np.asarray)
 CORRELATION: Final = Scale(lambda v: np.arctanh(np.clip(v, _EDGE - 1, 1 - _EDGE)), np.tanh)
 POSITIVE: Final = Scale(lambda v: np.log(np.maximum(v, _EDGE)), np.exp)
-UP_TO_ONE: Final = Scale(
-    lambda v: -np.log(np.maximum(np.subtract(1, v), _EDGE)), lambda v: 1 - np.exp(np.negative(v))
-)
 
 
 def without_each(case_values: FloatArray) -> FloatArray:

@@ -29,8 +29,8 @@ COLUMNS: Final = [
 ]  # fmt: skip
 
 USED: Final = [
-    "approach", "protocol", "repeat", "fold", "slide_id", "case_id", "tile_id", "region_id",
-    "reference", "measured", "measured_um2", "raw", "calibrated", "he_um2", "selected",
+    "approach", "protocol", "repeat", "fold", "slide_id", "case_id", "tile_id", "reference",
+    "measured", "measured_um2", "raw", "calibrated", "he_um2", "selected",
 ]  # fmt: skip
 
 Limits = Mapping[str, tuple[pd.Series | None, pd.Series | None]]
@@ -76,7 +76,9 @@ def compared_sets(
 
     Slides, cases and tiles are numbers in these tables.
     """
-    coded = with_codes(compared[USED])
+    several = any(compared[name].nunique() > 1 for name in ("repeat", "fold"))
+    # In a single fold rows are regions, whose many names are then of no use.
+    coded = with_codes(compared[[*USED, "region_id"] if several else USED])
     for (protocol, reference), group in coded.groupby(["protocol", "reference"]):
         for regions, part in (("selected", group[group["selected"]]), ("admitted", group)):
             tables = {str(name): table for name, table in part.groupby("approach", sort=False)}
@@ -84,10 +86,8 @@ def compared_sets(
 
 
 def count_regions(table: pd.DataFrame) -> int:
-    """Distinct regions of one approach's table, which holds a region once in a fold."""
-    if len(table[["repeat", "fold"]].drop_duplicates()) <= 1:
-        return len(table)
-    return int(table["region_id"].nunique())
+    """Distinct regions of one approach's table, as `compared_sets` gives it."""
+    return int(table["region_id"].nunique()) if "region_id" in table else len(table)
 
 
 def _score_rows(

@@ -26,7 +26,6 @@ from tumor_ratio.metrics.resampling import (
     NO_INTERVAL,
     PLAIN,
     POSITIVE,
-    UP_TO_ONE,
     Figure,
     Scale,
     jackknife_interval,
@@ -49,7 +48,6 @@ WITHIN: Final[dict[str, Aggregation]] = {
 
 SCALES: Final[dict[str, Scale]] = {
     "rmse": POSITIVE,
-    "r2": UP_TO_ONE,
     **dict.fromkeys(
         ("pearson", "ccc", "icc_2_1", "quadratic_kappa", "spearman", "kendall"), CORRELATION
     ),
@@ -101,9 +99,10 @@ def unit_scores(values: PairedValues, confidence: float, *, within: bool) -> Ite
     confidence : of the intervals.
     within : whether a slide has several rows.
     """
-    yield from _macro_scores(values, confidence)
+    confusions = slide_confusions(values)
+    yield from _macro_scores(values, confusions, confidence)
     yield from _moment_scores(values, confidence)
-    yield from _bin_scores(values, confidence)
+    yield from _bin_scores(values, confusions, confidence)
     sample = ranked_sample(values)
     yield from _rank_scores(sample, confidence)
     if within:
@@ -114,21 +113,24 @@ def unit_scores(values: PairedValues, confidence: float, *, within: bool) -> Ite
             yield _macro(name, found, sample, len(sample), confidence)
 
 
-def _macro_scores(values: PairedValues, confidence: float) -> Iterator[Score]:
-    losses = {
-        name: loss(values.predicted, values.measured) for name, loss in REGION_METRICS.items()
+def _macro_scores(
+    values: PairedValues, confusions: FloatArray, confidence: float
+) -> Iterator[Score]:
+    means = {
+        name: values.slide_means(loss(values.predicted, values.measured))
+        for name, loss in {**REGION_METRICS, "bias": np.subtract}.items()
+        if name != "bin_accuracy"  # the confusions know it
     }
-    losses["bias"] = values.predicted - values.measured
-    for name, loss in losses.items():
-        yield _macro(name, values.slide_means(loss), values, len(values), confidence)
-    bins = bin_of(values.measured)
-    for place, name in enumerate(IN_BIN):
-        inside = bins == place
-        rows = np.bincount(values.slide[inside], minlength=values.n_slides)
-        error = absolute_error(values.predicted[inside], values.measured[inside])
-        total = np.bincount(values.slide[inside], error, values.n_slides)
-        means = np.divide(total, rows, out=np.full(values.n_slides, math.nan), where=rows > 0)
-        yield _macro(name, means, values, int(rows.sum()), confidence)
+    means["bin_accuracy"] = np.trace(confusions, axis1=1, axis2=2) / values.rows
+    for name, slide_values in means.items():
+        yield _macro(name, slide_values, values, len(values), confidence)
+    rows = confusions.sum(axis=2)
+    error = absolute_error(values.predicted, values.measured)
+    place = values.slide * len(IN_BIN) + bin_of(values.measured)
+    total = np.bincount(place, error, rows.size).reshape(rows.shape)
+    in_bin = np.divide(total, rows, out=np.full(rows.shape, math.nan), where=rows > 0)
+    for index, name in enumerate(IN_BIN):
+        yield _macro(name, in_bin[:, index], values, int(rows[:, index].sum()), confidence)
 
 
 def _macro(
@@ -148,8 +150,9 @@ def _moment_scores(values: PairedValues, confidence: float) -> Iterator[Score]:
         yield _pooled(name, table, moment_figure(name), values, confidence)
 
 
-def _bin_scores(values: PairedValues, confidence: float) -> Iterator[Score]:
-    table = case_confusions(values)
+def _bin_scores(values: PairedValues, confusions: FloatArray, confidence: float) -> Iterator[Score]:
+    shares = confusions.reshape(values.n_slides, -1) / values.rows[:, None]
+    table = np.stack([values.over_cases(share) for share in shares.T], axis=-1)
     for name in BIN_FIGURES:
         yield _pooled(name, table, bin_figure(name), values, confidence)
 
@@ -187,13 +190,12 @@ def bin_figure(name: str) -> Figure:
     return partial(_of_confusions, name)
 
 
-def case_confusions(values: PairedValues) -> FloatArray:
-    """(C, 9) each case's share of rows by measured and predicted bin."""
+def slide_confusions(values: PairedValues) -> FloatArray:
+    """(S, 3, 3) each slide's rows by measured and predicted bin."""
     n = len(BIN_NAMES)
-    cell = bin_of(values.measured) * n + bin_of(values.predicted)
-    size = n * n
-    counts = np.bincount(values.case * size + cell, values.weights, values.n_cases * size)
-    return counts.reshape(values.n_cases, size).astype(np.float64)
+    cell = (values.slide * n + bin_of(values.measured)) * n + bin_of(values.predicted)
+    counts = np.bincount(cell, minlength=values.n_slides * n * n)
+    return counts.reshape(values.n_slides, n, n).astype(np.float64)
 
 
 def _of_moments(name: str, means: FloatArray, n_cases: int) -> FloatArray:

@@ -105,7 +105,7 @@ def headline_metrics(
 ) -> dict[str, dict[str, float]]:
     """`{approach: {metric: value}}` of the headline, with the same names for every approach.
 
-    Beside the headline's `<unit>_<metric>` in `LOGGED`: `region_mae_calibrated` and `region_mae_admitted`, the
+    The headline's figures in `LOGGED`, and `region_mae_calibrated` and `region_mae_admitted`, the
     primary metric on the other output and on the other set of regions. What is undefined is left
     out; it is undefined for all approaches alike, or follows from missing validation labels.
     """
