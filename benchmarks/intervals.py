@@ -18,6 +18,7 @@ from tumor_ratio.metrics.aggregation import Interval, student_interval
 from tumor_ratio.metrics.moments import case_moments
 from tumor_ratio.metrics.paired_values import PairedValues
 from tumor_ratio.metrics.resampling import (
+    AGREEMENT,
     CORRELATION,
     PLAIN,
     Figure,
@@ -57,7 +58,7 @@ def first_mean(means: FloatArray, n_cases: int) -> FloatArray:
 
 
 MAE: Final = Quantity("MAE", absolute_errors, first_mean, PLAIN)
-CCC: Final = Quantity("CCC", case_moments, moment_figure("ccc"), CORRELATION)
+CCC: Final = Quantity("CCC", case_moments, moment_figure("ccc"), AGREEMENT)
 R2: Final = Quantity("R2", case_moments, moment_figure("r2"), PLAIN)
 PEARSON: Final = Quantity("Pearson", case_moments, moment_figure("pearson"), CORRELATION)
 
@@ -131,7 +132,7 @@ METHODS: Final[dict[str, Callable[[Quantity, PairedValues, int], Interval]]] = {
 
 
 def methods_of(quantity: Quantity) -> dict[str, Method]:
-    """Those that apply: Student's t is for means over slides (there the jackknife's is the same)."""
+    """Student's t for means over slides (there the jackknife's is the same), else the jackknife."""
     skipped = "jackknife t over slides" if quantity is MAE else "Student t over slides"
     return {name: partial(each, quantity) for name, each in METHODS.items() if name != skipped}
 

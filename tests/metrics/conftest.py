@@ -25,8 +25,8 @@ def compared_of():
                 parts.append(
                     pd.DataFrame(
                         {
-                            "approach": approach, "protocol": "holdout", "repeat": repeat, "fold": 0,
-                            "slide_id": names,
+                            "approach": approach, "protocol": "holdout", "repeat": repeat,
+                            "fold": 0, "slide_id": names,
                             "case_id": names if cases is None else [f"c{c}" for c in cases],
                             "tile_id": names + "_t" + (order // 4).astype(str),
                             "region_id": names + "_r" + order.astype(str),

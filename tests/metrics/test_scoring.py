@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from tumor_ratio.metrics.aggregation import student_interval
+from tumor_ratio.metrics.resampling import jackknife_interval
 from tumor_ratio.metrics.scoring import score_table
 from tumor_ratio.metrics.unit_scores import aggregations
 from tumor_ratio.reporting.study import STUDY_CONFUSIONS
@@ -215,11 +216,11 @@ def test_a_bin_without_members(compared_of, approaches_of, measured):
 
 def test_errors_in_a_bin_are_those_of_the_slides_that_have_it(compared_of, approaches_of):
     truth = np.array([0.1, 0.3, 0.3, 0.1, 0.1, 0.4])
-    predicted = truth + np.array([0.01, 0.02, 0.04, 0.03, 0.03, 0.09])
+    predicted = truth + np.array([0.01, 0.02, 0.04, 0.03, 0.03, 0.19])
     scores = scored(
         compared_of(truth, [0, 0, 0, 1, 1, 2], {"net": predicted}), approaches_of(["net"])
     )
-    assert figures(scores)["mae_in_0_2_to_0_5"] == pytest.approx((0.03 + 0.09) / 2)
+    assert figures(scores)["mae_in_0_2_to_0_5"] == pytest.approx((0.03 + 0.19) / 2)
     assert figures(scores, column="n_slides")["mae_in_0_2_to_0_5"] == 2
     assert figures(scores, column="n_units")["mae_in_0_2_to_0_5"] == 3
 
@@ -263,5 +264,13 @@ def test_skill_has_an_interval(compared_of, approaches_of):
         figures(scores, column=column)["skill_mae"] for column in ("lower", "value", "upper")
     )
     assert value == pytest.approx(share)
-    assert lower < value < upper < lower + 0.4
+    by_slide = {n: np.abs(p - truth).reshape(10, 30).mean(1) for n, p in predictions.items()}
+    left_out = []
+    for slide in range(10):
+        base, own, best = (
+            np.delete(by_slide[name], slide).mean() for name in ("training_median", "net", "oracle")
+        )
+        left_out.append((base - own) / (base - best))
+    assert (lower, upper) == pytest.approx(jackknife_interval(value, left_out))
+    assert lower < value < upper
     assert figures(scores, "oracle")["skill_mae"] == pytest.approx(1)

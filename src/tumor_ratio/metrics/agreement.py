@@ -34,6 +34,11 @@ def absolute_error(predicted: FloatArray, measured: FloatArray) -> FloatArray:
     return np.abs(predicted - measured)
 
 
+def signed_error(predicted: FloatArray, measured: FloatArray) -> FloatArray:
+    """Error with its sign, predicted - measured; its mean is the bias."""
+    return predicted - measured
+
+
 def squared_error(predicted: FloatArray, measured: FloatArray) -> FloatArray:
     """(predicted - measured)^2; its mean is the MSE."""
     return np.square(predicted - measured)

@@ -1,8 +1,9 @@
 """Intervals of figures that are not means over slides, from the spread between cases.
 
 A figure is a function of the mean over cases of some numbers of each case, so leaving a case out
-and drawing cases anew are both sums over the same small table. The spread is taken on a scale on
-which the figure is nearly normal (Fisher's z for correlations).
+and drawing cases anew are both sums over the same small table. The spread is taken on a scale of
+its own for each figure: Fisher's z for correlations; for concordance (CCC, ICC), which covers less
+on that scale in simulations, the plain one, cut at 1.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ _CHUNK = 4_000_000  # numbers held at once
 
 
 class Scale(NamedTuple):
-    """To a scale on which a figure is nearly normal, and back."""
+    """To a scale on which an interval is symmetric, and back."""
 
     to: Callable[[ArrayLike], FloatArray]
     back: Callable[[ArrayLike], FloatArray]
@@ -36,6 +37,7 @@ class Scale(NamedTuple):
 
 PLAIN: Final = Scale(np.asarray, np.asarray)
 CORRELATION: Final = Scale(lambda v: np.arctanh(np.clip(v, _EDGE - 1, 1 - _EDGE)), np.tanh)
+AGREEMENT: Final = Scale(np.asarray, lambda v: np.clip(v, -1, 1))
 POSITIVE: Final = Scale(lambda v: np.log(np.maximum(v, _EDGE)), np.exp)
 
 

@@ -10,7 +10,13 @@ from typing import Final, Literal, NamedTuple
 import numpy as np
 
 from tumor_ratio.metrics.aggregation import Interval, student_interval
-from tumor_ratio.metrics.agreement import BIN_NAMES, REGION_METRICS, absolute_error, bin_of
+from tumor_ratio.metrics.agreement import (
+    BIN_NAMES,
+    REGION_METRICS,
+    absolute_error,
+    bin_of,
+    signed_error,
+)
 from tumor_ratio.metrics.bin_agreement import BIN_FIGURES
 from tumor_ratio.metrics.moments import (
     MOMENT_FIGURES,
@@ -22,6 +28,7 @@ from tumor_ratio.metrics.moments import (
 from tumor_ratio.metrics.paired_values import FloatArray, PairedValues
 from tumor_ratio.metrics.rank_agreement import pooled_ranks, ranked_sample, ranks_within
 from tumor_ratio.metrics.resampling import (
+    AGREEMENT,
     CORRELATION,
     NO_INTERVAL,
     PLAIN,
@@ -48,8 +55,9 @@ WITHIN: Final[dict[str, Aggregation]] = {
 
 SCALES: Final[dict[str, Scale]] = {
     "rmse": POSITIVE,
+    **dict.fromkeys(("ccc", "icc_2_1"), AGREEMENT),
     **dict.fromkeys(
-        ("pearson", "ccc", "icc_2_1", "quadratic_kappa", "spearman", "kendall"), CORRELATION
+        ("pearson", "pearson_within", "spearman", "kendall", "quadratic_kappa"), CORRELATION
     ),
 }
 """On which an interval is symmetric; plain where not named."""
@@ -118,7 +126,7 @@ def _macro_scores(
 ) -> Iterator[Score]:
     means = {
         name: values.slide_means(loss(values.predicted, values.measured))
-        for name, loss in {**REGION_METRICS, "bias": np.subtract}.items()
+        for name, loss in {**REGION_METRICS, "bias": signed_error}.items()
         if name != "bin_accuracy"  # the confusions know it
     }
     means["bin_accuracy"] = np.trace(confusions, axis1=1, axis2=2) / values.rows
