@@ -1,8 +1,8 @@
 """Stress: what can be wrong with a slide, one factor at a time.
 
-A stressed slide is the slide of the same plan, its tissue, nuclei and random streams unchanged, with
-one factor moved out of the training ranges. So a slide and its stressed twin are a pair, and what
-differs between their results is due to the factor.
+A stressed slide is the slide of the same plan, its tissue, nuclei and random streams unchanged,
+with one factor moved out of the training ranges. So a slide and its stressed twin are a pair, and
+what differs between their results is due to the factor.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ StressName = Literal[
     "red_cells",
     "defocus",
 ]
-"""A factor. What it does at strength 1 is below; `counterstain` is the IHC section's hematoxylin."""
+"""A factor; what it does at strength 1 is below. Counterstain: the IHC section's hematoxylin."""
 
 STRESSES: Final[tuple[StressName, ...]] = get_args(StressName)
 
@@ -74,8 +74,8 @@ CYTOPLASMIC_SHARE: Final = 0.5
 DEFOCUS_UM: Final = 1.2
 """Added to the standard deviation of the blur, in quadrature."""
 
-_GROUND_DYE: Final = 0.78
-"""Median over the tissue between nuclei of what its texture and cytoplasm make of an amount."""
+_GROUND_DYE: Final = 0.95
+"""What texture and cytoplasm of the tissue between nuclei make of an amount, median of slides."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Small things that stress strews over a section: debris, smears, pigment, red cells.
 
-Every table has rows as `painters.paint_discs` takes them: x, y, cos, sin, long, short (um), softness,
-value; sorted by y.
+Every table has rows as `painters.paint_discs` takes them: x, y, cos, sin, long, short (um),
+softness, value; sorted by y.
 """
 
 from __future__ import annotations
@@ -72,13 +72,11 @@ def pigment_granules(
 ) -> Table:
     """Granules in clumps of macrophages that cover their share of the tissue."""
     rng = stream(plan.key, section, "stress/pigment")
-    clumps = smooth_field(
-        stream(plan.key, "volume", "stress/pigment"), tissue.shape, 90.0
-    )
+    clumps = smooth_field(stream(plan.key, "volume", "stress/pigment"), tissue.shape, 90.0)
     edge_um = on_section(tissue.edge_um, tissue, section, transform)
     density = np.exp(1.5 * on_section(clumps, tissue, section, transform)) * (edge_um > 15)
     granule_um2 = np.pi * np.square(np.mean(_GRANULE_UM))
-    overlapping = 1.45  # granules lie in one another
+    overlapping = 1.18  # granules lie in one another
     wanted = overlapping * stress.share(PIGMENT_SHARE) * _tissue_um2(edge_um) / granule_um2
     n_cells = max(round(wanted / _GRANULES), 1)
     centres = _weighted(rng, density, n_cells)
@@ -99,9 +97,7 @@ def red_cells(
 ) -> Table:
     """Bleeding between the nuclei that covers its share of the tissue."""
     rng = stream(plan.key, section.name, "stress/red_cells")
-    bleeding = smooth_field(
-        stream(plan.key, "volume", "stress/red_cells"), tissue.shape, 150.0
-    )
+    bleeding = smooth_field(stream(plan.key, "volume", "stress/red_cells"), tissue.shape, 150.0)
     edge_um = on_section(tissue.edge_um, tissue, section.name, transform)
     score = on_section(bleeding, tissue, section.name, transform)
     n_tried = round(plan.width_um * plan.height_um / 9.0)
@@ -124,9 +120,7 @@ def red_cells(
     return _by_height(rows)
 
 
-def _apart(
-    rng: np.random.Generator, places: npt.NDArray[np.float64]
-) -> npt.NDArray[np.intp]:
+def _apart(rng: np.random.Generator, places: npt.NDArray[np.float64]) -> npt.NDArray[np.intp]:
     """Places that are kept where each, in random order, wants some room; in their own order."""
     neighbours = cKDTree(places).query_ball_point(places, _RED_APART_UM) if len(places) else []
     taken = np.zeros(len(places), dtype=bool)
@@ -139,9 +133,7 @@ def _tissue_um2(edge_um: Field) -> float:
     return float((edge_um > 0).sum()) * FIELD_UM**2
 
 
-def _scattered(
-    rng: np.random.Generator, field: Field, per_mm2: float
-) -> npt.NDArray[np.float64]:
+def _scattered(rng: np.random.Generator, field: Field, per_mm2: float) -> npt.NDArray[np.float64]:
     """Random points (x, y in um) where the field is over a half."""
     cells = np.flatnonzero(field > 0.5)
     n = rng.poisson(per_mm2 * len(cells) * FIELD_UM**2 * 1e-6)

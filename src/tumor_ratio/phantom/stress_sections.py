@@ -1,4 +1,4 @@
-"""What stress leaves of the tissue: nuclei that are gone, nuclei that are crushed, necrotic ground."""
+"""What stress leaves of the tissue: nuclei gone, nuclei crushed, necrotic ground."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _NECROTIC_EOSIN = 0.45
 def stressed_tissue(plan: PhantomSlide, tissue: TissueFields) -> TissueFields:
     """The tissue as its ground is painted and its truth is written; nuclei are placed before.
 
-    Necrosis turns tumor and collagen into pink debris, air takes the tumor's place nowhere. Any
-    other factor leaves the tissue as it is.
+    Necrosis turns tumor and collagen into pink debris. Any other factor leaves these fields alone:
+    air never lies in a nest.
     """
     if plan.stress is None or plan.stress.name != "necrosis":
         return tissue
