@@ -117,14 +117,14 @@ def test_rankings_are_compared_with_the_base_and_leave_the_label_out() -> None:
     )
     assert found["same_order"].tolist() == [True, True, False, False]
     assert (found["n_approaches"] == 3).all()
-    metrics = stress_metrics(scores, table)
+    metrics = stress_metrics(scores, table, base_family="final")
     assert metrics["stress_largest_change_a"] == pytest.approx(0.05)
-    assert metrics["stress_smallest_tau"] == pytest.approx(1.0)
-    assert metrics["stress_same_order_share"] == 1.0
+    assert metrics["stress_smallest_tau"] == pytest.approx(-1.0)
+    assert metrics["stress_same_order_share"] == pytest.approx(1 / 3)
 
 
 def test_one_approach_has_no_tau() -> None:
     scores = scored(plain("final", "a"), under("a")).reset_index()
     table = stress_rankings(scores, base_family="final")
     assert table["kendall_tau"].isna().all()
-    assert "stress_smallest_tau" not in stress_metrics(scores, table)
+    assert "stress_smallest_tau" not in stress_metrics(scores, table, base_family="final")

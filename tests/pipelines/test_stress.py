@@ -15,7 +15,7 @@ from tumor_ratio import schemas
 from tumor_ratio.cohort.pair import Cohort
 from tumor_ratio.datasets.fingerprint import fingerprint
 from tumor_ratio.datasets.trained_model import ModelRef
-from tumor_ratio.errors import ConfigurationError
+from tumor_ratio.errors import ConfigurationError, SlideError
 from tumor_ratio.labelling.params import NucleiModelParams, SegmentationParams
 from tumor_ratio.models.model_folder import write_model
 from tumor_ratio.models.normalisation import Normalisation
@@ -150,6 +150,12 @@ def test_slides_that_models_may_have_seen_are_refused(params, measured):
         nodes.plan_stress(cohort, params)
     other = params.model_copy(update={"phantoms": SMALL.model_copy(update={"seed": 10})})
     assert nodes.plan_stress(cohort, other)
+
+
+def test_phantoms_whose_truth_is_gone_are_named(params, tmp_path):
+    cohort = [SimpleNamespace(slide_id="p07", truth_dir=tmp_path / "gone")]
+    with pytest.raises(SlideError, match="slide p07: has no truth"):
+        nodes.plan_stress(cohort, params)
 
 
 def test_wrong_parameters_are_refused():

@@ -132,12 +132,15 @@ def stress_rankings(scores: pd.DataFrame, *, base_family: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def stress_metrics(scores: pd.DataFrame, rankings: pd.DataFrame) -> dict[str, float]:
+def stress_metrics(
+    scores: pd.DataFrame, rankings: pd.DataFrame, *, base_family: str
+) -> dict[str, float]:
     """A few figures for MLflow: each approach's largest change, and the rankings' agreement.
 
     Parameters
     ----------
     scores, rankings : `schemas.StressScores`, `schemas.StressRankings`.
+    base_family : whose order without stress is the base, with which all others are compared.
 
     Returns
     -------
@@ -146,8 +149,7 @@ def stress_metrics(scores: pd.DataFrame, rankings: pd.DataFrame) -> dict[str, fl
     """
     largest = scores.groupby("approach")["change"].max()
     metrics = {f"stress_largest_change_{name}": float(value) for name, value in largest.items()}
-    stressed = rankings[rankings["stress"] != NONE]
-    metrics["stress_smallest_tau"] = float(stressed["kendall_tau"].min())
-    if len(stressed):
-        metrics["stress_same_order_share"] = float(stressed["same_order"].mean())
+    others = rankings[(rankings["stress"] != NONE) | (rankings["family"] != base_family)]
+    metrics["stress_smallest_tau"] = float(others["kendall_tau"].min())
+    metrics["stress_same_order_share"] = float(others["same_order"].mean())
     return {name: value for name, value in metrics.items() if math.isfinite(value)}

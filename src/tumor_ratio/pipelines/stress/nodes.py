@@ -9,10 +9,10 @@ from functools import partial
 import pandas as pd
 from matplotlib.figure import Figure
 
-from tumor_ratio.cohort.pair import Cohort
+from tumor_ratio.cohort.pair import Cohort, SlidePair
 from tumor_ratio.datasets.partition_folder import PartitionRef
 from tumor_ratio.datasets.trained_model import ModelRef
-from tumor_ratio.errors import ConfigurationError
+from tumor_ratio.errors import ConfigurationError, SlideError
 from tumor_ratio.labelling.params import NucleiModelParams, SegmentationParams
 from tumor_ratio.metrics.stress_scores import (
     NONE,
@@ -48,6 +48,8 @@ def plan_stress(cohort: Cohort, params: StressParams) -> dict[str, PhantomSlide]
     ------
     ConfigurationError
         If the finished run was made on one of these slides.
+    SlideError
+        If it was made on a phantom whose truth is gone, so that this cannot be told.
     """
     plain = plan_phantom(params.phantoms)
     planned = {_name(slide): slide for slide in plain}
@@ -57,13 +59,26 @@ def plan_stress(cohort: Cohort, params: StressParams) -> dict[str, PhantomSlide]
     for family in params.other_families:
         others = plan_phantom(params.phantoms.model_copy(update={"family": family}))
         planned |= {_name(slide): slide for slide in others}
-    seen = {truth_plan(pair.truth_dir).key for pair in cohort if pair.truth_dir is not None}
+    seen = {_planned(pair).key for pair in cohort if pair.truth_dir is not None}
     if seen & {slide.key for slide in planned.values()}:
         raise ConfigurationError(
             f"seed {params.phantoms.seed} gives slides that the models may have learned from",
             "set stress.phantoms.seed to a number that no cohort uses",
         )
     return planned
+
+
+def _planned(pair: SlidePair) -> PhantomSlide:
+    """The plan that a phantom of the finished run was rendered from."""
+    assert pair.truth_dir is not None
+    try:
+        return truth_plan(pair.truth_dir)
+    except FileNotFoundError as error:
+        raise SlideError(
+            pair.slide_id,
+            f"has no truth in {pair.truth_dir}, and may be one of those to be stressed",
+            "render it again: kedro run --pipelines=data_processing",
+        ) from error
 
 
 def _name(slide: PhantomSlide) -> str:
@@ -150,7 +165,7 @@ def score_stress(
             row.stress, row.approach, row.mae, row.mae_without, row.change, row.change_lower,
             row.change_upper,
         )  # fmt: skip
-    metrics = stress_metrics(scores, rankings)
+    metrics = stress_metrics(scores, rankings, base_family=params.phantoms.family)
     for table in (scores, rankings):
         table.attrs["stamp"] = _stamps(models)
     return scores, rankings, metrics
