@@ -79,10 +79,13 @@ def test_regions_that_one_twin_lacks_are_left_out_of_both_and_counted() -> None:
     before.loc[2, "tumor_ratio"] = 0.99  # p02's first region: a large error without stress
     after.loc[2, "true_ratio"] = np.nan  # whose nuclei the factor has taken
     after.loc[6, "tumor_ratio"] = np.nan  # p03's first: the label found too few
+    before.loc[9, "tumor_ratio"] = np.nan  # p03's fourth: the label found too few without stress
+    after.loc[9, "tumor_ratio"] = 0.99
     row = scored(before, after).loc["final", "tears", "label"]
     assert row["mae_without"] == pytest.approx(PLAIN)
+    assert row["mae"] == pytest.approx(PLAIN + 0.05)
     assert row["change"] == pytest.approx(0.05)
-    assert (row["n_regions"], row["n_undefined"], row["n_lost"]) == (10, 1, 1)
+    assert (row["n_regions"], row["n_undefined"], row["n_lost"]) == (9, 1, 1)
 
 
 def test_a_label_that_is_undefined_everywhere_has_no_figures() -> None:
