@@ -14,6 +14,7 @@ from tumor_ratio.pipelines import (
     nuclei_training,
     prediction,
     regression,
+    stress,
 )
 
 ON_REQUEST = (
@@ -23,6 +24,7 @@ ON_REQUEST = (
     "label_validation",
     "nuclei_export",
     "prediction",
+    "stress",
 )
 """Registered, but not part of a plain `kedro run`."""
 
@@ -48,6 +50,7 @@ def register_pipelines() -> dict[str, Pipeline]:
         "nuclei_export": nuclei_export.create_pipeline(),
         "gan_export": gan_export.create_pipeline(),
         "prediction": prediction.create_pipeline(),
+        "stress": stress.create_pipeline(regression.APPROACHES),
     }
     pipelines = {
         name: Pipeline(pipeline, namespace=name, prefix_datasets_with_namespace=False)

@@ -17,11 +17,11 @@ from tumor_ratio.imaging.outlines import pack_outlines
 from tumor_ratio.imaging.regions import Region, regions_of, regions_table
 from tumor_ratio.imaging.slide import open_slide
 from tumor_ratio.metrics.ratios import region_ratios
+from tumor_ratio.phantom.region_truths import measure_slide_truths, widened
 from tumor_ratio.phantom.truth import truth_nuclei
 from tumor_ratio.pipelines.evaluation import create_pipeline, figures, nodes, report
 from tumor_ratio.pipelines.evaluation.examples import BEST, WORST, pick_examples
 from tumor_ratio.pipelines.evaluation.params import EvaluationParams
-from tumor_ratio.pipelines.evaluation.truths import measure_slide_truths, widened
 
 SIDE_PX, MPP, SLIDE_PX, TILE_PX = 56, 1.0, 448, 224
 SPLITS = ["train"] * 5 + ["validation"] * 2 + ["test"] * 4

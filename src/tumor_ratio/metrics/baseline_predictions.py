@@ -46,13 +46,8 @@ def baseline_predictions(
         constants have nothing to calibrate. NaN where a baseline could not be fitted; empty without
         folds.
     """
-    kept = pair_quality.loc[pair_quality["kept"].astype(bool), "region_id"]
-    label = references.loc[references["reference"] == reference, ["region_id", "tumor_ratio"]]
-    regions = (
-        patches[["region_id", "slide_id"]]
-        .assign(selected=patches["tile_id"].isin(kept))
-        .merge(label, on="region_id", how="left")
-        .merge(patch_features.drop(columns="slide_id", errors="ignore"), on="region_id", how="left")
+    regions = labelled_regions(
+        patches, pair_quality, references, patch_features, reference=reference
     )
     parts = []
     for run, members in folds.groupby(_RUN):
@@ -68,6 +63,35 @@ def baseline_predictions(
             raw, calibrated = _ridge(columns, training, validation, asked, alphas)
             parts.append(_rows(approach, run, asked, reference, raw, calibrated))
     return pd.concat(parts, ignore_index=True) if parts else Predictions.empty()
+
+
+def labelled_regions(
+    patches: pd.DataFrame,
+    pair_quality: pd.DataFrame,
+    references: pd.DataFrame,
+    patch_features: pd.DataFrame,
+    *,
+    reference: str,
+) -> pd.DataFrame:
+    """Every patch with its label and features, NaN where it has none.
+
+    Parameters
+    ----------
+    patches, pair_quality, references, patch_features, reference : as in `baseline_predictions`.
+
+    Returns
+    -------
+    DataFrame
+        region_id, slide_id, selected (its tile was kept), tumor_ratio, and the features.
+    """
+    kept = pair_quality.loc[pair_quality["kept"].astype(bool), "region_id"]
+    label = references.loc[references["reference"] == reference, ["region_id", "tumor_ratio"]]
+    return (
+        patches[["region_id", "slide_id"]]
+        .assign(selected=patches["tile_id"].isin(kept))
+        .merge(label, on="region_id", how="left")
+        .merge(patch_features.drop(columns="slide_id", errors="ignore"), on="region_id", how="left")
+    )
 
 
 def _ridge(

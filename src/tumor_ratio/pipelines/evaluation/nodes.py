@@ -19,8 +19,8 @@ from tumor_ratio.metrics.comparison import (
 )
 from tumor_ratio.metrics.oracle import oracle_predictions
 from tumor_ratio.metrics.scoring import score_table
+from tumor_ratio.phantom.region_truths import measure_slide_truths
 from tumor_ratio.pipelines.evaluation.params import EvaluationParams
-from tumor_ratio.pipelines.evaluation.truths import measure_slide_truths
 from tumor_ratio.reporting.headline import Headline, headline_metrics
 from tumor_ratio.schemas import Approaches, Predictions, RegionTruths
 from tumor_ratio.steps import SlideTasks
