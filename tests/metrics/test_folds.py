@@ -167,6 +167,7 @@ def test_slides_of_takes_the_first_fold_unless_told():
     [
         (["s0", "c0", 0, "train"], r"slide s0 is in test and train of one fold .*repeat 0, fold 0"),
         (["s9", "c0", 0, "train"], "case c0 is in test and train of one fold"),
+        (["s1", "c1", 0, "train"], "slide s1 stands twice in one fold"),
         (["s0", "c0", 1, "test"], "case c0 is tested in 2 folds of cross_validation, repeat 0"),
     ],
 )
@@ -178,4 +179,11 @@ def test_a_damaged_table_is_refused(planted, message):
     check_folds(Folds.empty())
     bad = pd.DataFrame([planted], columns=columns).assign(protocol="cross_validation", repeat=0)
     with pytest.raises(ConfigurationError, match=message):
-        check_folds(pd.concat([table, bad], ignore_index=True))
+        check_folds(Folds.validate(pd.concat([table, bad], ignore_index=True)))
+
+
+def test_a_slide_in_two_parts_is_refused_wherever_slides_are_asked_for():
+    table = pd.DataFrame({"slide_id": "s", "case_id": "c", "split": ["train", "test"]})
+    folds = table.assign(protocol="holdout", repeat=0, fold=0)
+    with pytest.raises(ConfigurationError, match=r"slide s is in test and train.*ground_truth"):
+        slides_in(folds, "holdout", "train")

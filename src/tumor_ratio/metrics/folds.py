@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple, NoReturn, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,7 @@ SPLITS: Final = ("train", "validation", "test")
 HOLDOUT: Final = "holdout"
 CROSS_VALIDATION: Final = "cross_validation"
 
-RUN: Final = ["protocol", "repeat", "fold"]
+REMEDY: Final = "make the table of folds anew: kedro run --pipelines=ground_truth"
 
 Part = TypeVar("Part", str, int)
 
@@ -197,14 +197,29 @@ def members_of(folds: pd.DataFrame, protocol: str, key: FoldKey = FIRST) -> pd.D
     folds : `tumor_ratio.schemas.Folds`.
     protocol : whose folds.
     key : which of them; the first one by default.
+
+    Raises
+    ------
+    ConfigurationError
+        If a slide or a case is in two parts of it.
     """
     chosen = (folds["repeat"] == key.repeat) & (folds["fold"] == key.fold)
-    return folds[chosen & (folds["protocol"] == protocol)]
+    own = folds[chosen & (folds["protocol"] == protocol)]
+    for column, kind in (("slide_id", "slide"), ("case_id", "case")):
+        n_parts = own.groupby(column)["split"].nunique()
+        for name in n_parts.index[n_parts > 1]:
+            parts = sorted(own.loc[own[column] == name, "split"].unique())
+            _refuse(f"{kind} {name} is in {' and '.join(parts)} of one fold", protocol, key)
+    for name in own.loc[own["slide_id"].duplicated(), "slide_id"]:
+        _refuse(f"slide {name} stands twice in one fold", protocol, key)
+    return own
 
 
-def slides_of(
-    folds: pd.DataFrame, protocol: str, *splits: str, key: FoldKey = FIRST
-) -> set[str]:
+def _refuse(what: str, protocol: str, key: FoldKey) -> NoReturn:
+    raise ConfigurationError(f"{what} ({protocol}, repeat {key.repeat}, fold {key.fold})", REMEDY)
+
+
+def slides_of(folds: pd.DataFrame, protocol: str, *splits: str, key: FoldKey = FIRST) -> set[str]:
     """Slides of some splits of a protocol's fold, by default the first one.
 
     Parameters
@@ -231,18 +246,14 @@ def check_folds(folds: pd.DataFrame) -> None:
         Naming the first slide or case with two parts in one fold, or the first case that is tested
         twice in one repeat of a protocol.
     """
-    remedy = "make the table anew: kedro run --pipelines=ground_truth"
-    for column, kind in (("slide_id", "slide"), ("case_id", "case")):
-        parts = folds.groupby([*RUN, column])["split"].agg(lambda own: sorted(set(own)))
-        for (protocol, repeat, fold, name), names in parts[parts.str.len() > 1].items():
-            raise ConfigurationError(
-                f"{kind} {name} is in {' and '.join(names)} of one fold ({protocol}, repeat "
-                f"{repeat}, fold {fold})",
-                remedy,
-            )
+    for protocol in folds["protocol"].unique():
+        for key in keys_of(folds, protocol):
+            members_of(folds, protocol, key)
     tested = folds[folds["split"] == "test"]
-    times = tested.groupby(["protocol", "repeat", "case_id"])["fold"].nunique()
-    for (protocol, repeat, case), count in times[times > 1].items():
+    times = tested.groupby(["protocol", "repeat", "case_id"])["fold"].nunique().reset_index()
+    for row in times[times["fold"] > 1].itertuples():
         raise ConfigurationError(
-            f"case {case} is tested in {count} folds of {protocol}, repeat {repeat}", remedy
+            f"case {row.case_id} is tested in {row.fold} folds of {row.protocol}, repeat "
+            f"{row.repeat}",
+            REMEDY,
         )

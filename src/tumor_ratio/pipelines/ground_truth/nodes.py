@@ -201,7 +201,8 @@ def split_slides(
 ) -> pd.DataFrame:
     """Deal the slides that have both sections and patches into training, validation and test.
 
-    Cross-validation does so once a repeat and fold. With fewer cases than parts there is nothing to split: the table is empty, and the log says so.
+    Cross-validation does so once a repeat and fold. With fewer cases than parts there is nothing to
+    split: the table is empty, and the log says so.
     """
     burden = _burden(ratio_labels, patches)
     rows = [

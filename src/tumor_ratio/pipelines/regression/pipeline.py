@@ -24,7 +24,7 @@ def create_pipeline(approaches: Sequence[str] = APPROACHES, **_: object) -> Pipe
     Parameters
     ----------
     approaches : the namespaces. `resnet18` reads the parameters `resnet18`, writes
-        `resnet18.training_patches`, `resnet18.model`, `resnet18.slide_predictions` and
+        `resnet18.training_patches`, `resnet18.models`, `resnet18.slide_predictions` and
         `resnet18.predictions`, and its nodes carry the tag `approach.resnet18`.
     """
     return sum((create_approach(approach) for approach in approaches), Pipeline([]))
@@ -49,18 +49,18 @@ def create_approach(approach: str) -> Pipeline:
             Node(
                 _of_approach(nodes.train, approach),
                 ["cohort", "training_patches", "training_parts", "params:options"],
-                "model",
+                "models",
                 name="train",
             ),
             Node(
                 nodes.predict,
-                ["cohort", "patches", "folds", "model", "params:options"],
+                ["cohort", "patches", "folds", "models", "params:options"],
                 "slide_predictions",
                 name="predict",
             ),
             Node(
                 nodes.calibrate,
-                ["slide_predictions", "model"],
+                ["slide_predictions", "models"],
                 "predictions",
                 name="calibrate",
             ),
