@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from tumor_ratio.cohort.pair import Cohort
 from tumor_ratio.datasets.partition_folder import PartitionRef
-from tumor_ratio.datasets.trainings import ModelRef, TrainTask
+from tumor_ratio.datasets.trainings import ModelRef
 from tumor_ratio.errors import ConfigurationError
 from tumor_ratio.imaging.regions import regions_of
 from tumor_ratio.metrics.calibration import MonotoneMap
@@ -87,16 +88,16 @@ def train(
     params: RegressionParams,
     *,
     approach: str,
-) -> dict[str, TrainTask]:
+) -> dict[str, partial[dict[str, Any]]]:
     """Train the approach's network in each fold; the model dataset carries it out."""
     named = name_folds(_keys_in(training_patches))
     path = params.backbone.weights_path
-    tasks: dict[str, TrainTask] = {}
+    tasks = {}
     for name, fold in named.items():
         own = _of_fold(training_patches, FoldKey(fold.repeat, fold.fold))
         own = own.drop(columns=["repeat", "fold"]).reset_index(drop=True)
         taught = own.loc[own["split"] == "train", "region_id"]
-        task: TrainTask = partial(
+        task = partial(
             train_approach,
             approach,
             tuple(p for p in cohort if p.slide_id in set(own["slide_id"])),
