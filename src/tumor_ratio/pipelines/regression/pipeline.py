@@ -12,8 +12,12 @@ from kedro.pipeline import Node, Pipeline
 from tumor_ratio.pipelines.regression import nodes
 
 APPROACHES = ("resnet18", "levit_128s")
-"""What a plain `kedro run` trains. Any name will do whose configuration block names a backbone;
-names with a meaning of their own are in `tumor_ratio.models.regressor_options.BACKBONES`."""
+"""What a plain `kedro run` trains, unless the configuration's `approaches` says otherwise. Any name
+will do whose configuration block names a backbone; names with a meaning of their own are in
+`tumor_ratio.models.regressor_options.BACKBONES`."""
+
+SHIPPED = (*APPROACHES, "resnet18_study", "vit_b16_study")
+"""Approaches that conf/base describes; a run need not train them all."""
 
 SHARED_INPUTS = {"cohort", "patches", "pair_quality", "ihc_nuclei", "ratio_labels", "folds"}
 
