@@ -321,5 +321,5 @@ def test_a_figure_without_pairs_says_so(scored, models):
 
 def test_the_pipeline_reads_the_models_of_all_approaches():
     pipeline = create_pipeline(("a", "b"))
-    assert {"a.model", "b.model", "cohort", "params:stress"} <= pipeline.inputs()
+    assert {"a.first_model", "b.first_model", "cohort", "params:stress"} <= pipeline.inputs()
     assert pipeline.outputs() == {"stress_rankings", "stress_metrics", "stress_changes"}

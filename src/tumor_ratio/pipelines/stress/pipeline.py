@@ -15,10 +15,11 @@ def create_pipeline(approaches: Sequence[str] = ("resnet18", "levit_128s")) -> P
 
     Parameters
     ----------
-    approaches : names whose `<approach>.model` are put under stress.
+    approaches : names whose `<approach>.first_model` is put under stress: the one of the holdout,
+        or of a cross-validation's first fold.
     """
     params = "params:stress"
-    models = {name: f"{name}.model" for name in approaches}
+    models = {name: f"{name}.first_model" for name in approaches}
     with warnings.catch_warnings():
         # Kedro warns of dots in names that a node outside their namespace reads, as these must.
         warnings.filterwarnings("ignore", message="One or more dataset names contain '.'")
