@@ -162,7 +162,11 @@ def test_one_child_an_approach_with_equal_names(project, client):
         run = runs[name]
         assert run.info.run_name == name
         assert run.info.status == "FINISHED"
-        assert run.data.params == {"training.epochs": "2", "training.rate": "0.5"}
+        assert run.data.params == {
+            "approach": name,
+            "training.epochs": "2",
+            "training.rate": "0.5",
+        }
         assert run.data.metrics.keys() == {"loss", "validation_mae", "test_mae"}
         assert losses(client, run) == [(0, 0.5), (1, 0.25)]
         assert run.data.tags["research_use"] == RESEARCH_USE

@@ -19,9 +19,9 @@ from tumor_ratio.atomic import full_disk_explained, remove_unfinished, write_jso
 from tumor_ratio.datasets import tracking
 from tumor_ratio.datasets.errors import NotMadeYetError
 from tumor_ratio.datasets.fingerprint import fingerprint
+from tumor_ratio.datasets.model_facts import FINGERPRINT, tags_of, totals_of
 from tumor_ratio.datasets.project_root import project_root
 from tumor_ratio.datasets.tracking import Epoch
-from tumor_ratio.reporting.stamps import stamps_for
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ class TrainedModelDataset(AbstractDataset[TrainTask, ModelRef]):
     retrain : train again although a finished model of the same fingerprint is there.
     pipeline : the pipeline that trains, for the message when there is no model.
     publish : glob patterns of files in the model's folder that MLflow gets a copy of; the folder
-        stays the original.
+        stays the original. A regressor's weights are in its logged model instead.
     published_as : where in the run's artifacts; models of one approach need places of their own.
     metadata : for kedro-viz and other tools.
 
@@ -144,11 +144,12 @@ class TrainedModelDataset(AbstractDataset[TrainTask, ModelRef]):
         return self._path / name if name and (self._path / name / CARD).is_file() else None
 
     def _tell_mlflow(self, folder: Path, card: Mapping[str, Any]) -> None:
-        if "training_data" in card:
-            stamp = " ".join(stamps_for(card["training_data"]))
-            tracking.set_tags({"training_data": card["training_data"], "stamp": stamp})
+        tracking.set_tags({**tags_of(card), FINGERPRINT: card["fingerprint"]})
+        tracking.log_metrics(totals_of(card))
+        is_logged = tracking.log_model(folder, card)
         for path in sorted({file for glob in self._publish for file in folder.glob(glob)}):
-            tracking.log_artifact(path, self._published_as)
+            if not (is_logged and path.suffix == ".safetensors"):  # the logged model has them
+                tracking.log_artifact(path, self._published_as)
 
     def _exists(self) -> bool:
         return self._latest() is not None
