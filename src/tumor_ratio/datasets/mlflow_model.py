@@ -69,13 +69,16 @@ def log_regressor(client: MlflowClient, run_id: str, folder: Path, card: Mapping
     str
         Id of the logged model; `mlflow.pyfunc.load_model(f"models:/{id}")` loads it.
     """
-    experiment = client.get_run(run_id).info.experiment_id
+    run = client.get_run(run_id)
+    experiment = run.info.experiment_id
     files = _files(folder)
     content = "".join(file_hash(file) for file in files)
     logged = _same_content(client, experiment, content) or _log(
         client, experiment, run_id, files, card, content
     )
-    client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
+    outputs = run.outputs.model_outputs if run.outputs else []
+    if logged.model_id not in {output.model_id for output in outputs}:  # MLflow refuses a second
+        client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
     return str(logged.model_id)
 
 

@@ -54,6 +54,11 @@ class Candidate:
         card = self.card
         return (self.data, str(card.get("protocol", "")), str(card.get("label_method", "")))
 
+    @property
+    def source(self) -> str:
+        """The logged model, as the registry names it."""
+        return f"models:/{self.model_id}"
+
     def tags(self) -> dict[str, str]:
         """Tags of the model's version in the registry."""
         data, protocol, label_method = self.validated_on
@@ -132,7 +137,7 @@ def _version_of(client: MlflowClient, best: Candidate) -> ModelVersion | None:
     """Version of this very model on this very data, registered earlier."""
     tags = best.tags()
     for version in client.search_model_versions(f"name = '{NAME}'"):
-        if version.model_id == best.model_id and version.tags.items() >= tags.items():
+        if version.source == best.source and version.tags.items() >= tags.items():
             return version
     return None
 
@@ -145,7 +150,7 @@ def _register(client: MlflowClient, best: Candidate) -> ModelVersion:
             raise
     return client.create_model_version(
         NAME,
-        source=f"models:/{best.model_id}",
+        source=best.source,
         run_id=best.run_id,
         model_id=best.model_id,
         tags=best.tags(),

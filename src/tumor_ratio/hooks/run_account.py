@@ -16,7 +16,7 @@ from tumor_ratio.datasets.mlflow_runs import NOTE, RunTree, TrackedRun
 from tumor_ratio.datasets.trained_model import ModelRef
 from tumor_ratio.hooks.best_model import register_best_of
 from tumor_ratio.hooks.run_note import approach_note, results_note
-from tumor_ratio.reporting.stamps import RESEARCH_USE, stamps_for
+from tumor_ratio.reporting.stamps import CIRCULAR, RESEARCH_USE, stamps_for
 
 ModelsOf = Callable[[str], Sequence[ModelRef]]
 """The finished models of an approach; none where it has none."""
@@ -78,7 +78,8 @@ class RunAccount:
             run.set_tags({**about, **stamp, NOTE: note})
         self._results.update(metrics)
         kinds = shared.union(*(_kinds_of(self._models_of(each)) for each in metrics))
-        self._note = results_note(self._results, self._about, _stamps(kinds))
+        above = [*_stamps(kinds), *([CIRCULAR] if "phantom" in shared else [])]
+        self._note = results_note(self._results, self._about, above)
         self._tree.parent.set_tags({NOTE: self._note})
 
     def finish(self) -> None:
