@@ -167,4 +167,4 @@ def test_the_dataset_logs_it_and_copies_no_weights_beside_it(client, new_run, tm
     assert len(models_of(client, run_id)) == 1
     assert (run.data.tags["fold"], run.data.tags["protocol"]) == ("2", "holdout")
     assert run.data.tags["fingerprint"] == model.card["fingerprint"]
-    assert run.data.metrics == {"epochs_trained": 5, "seconds_of_training": 7.5}
+    assert run.data.metrics == {"trained_epochs": 5, "trained_seconds": 7.5}

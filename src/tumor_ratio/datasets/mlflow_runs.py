@@ -33,14 +33,11 @@ APPROACH = "approach"
 NOTE = "mlflow.note.content"
 """Tag that MLflow shows as a run's description, in Markdown."""
 TRAINED_IN = "trained_in"
-KIND = "mlflow.experimentKind"
-TRAINING = "custom_model_development"
-"""What MLflow's pages show first: runs and charts, not the traces of chats."""
 HOST, PROCESS, PROJECT = "tumor_ratio.host", "tumor_ratio.process", "tumor_ratio.project"
 
 MAX_VALUE = 6000
-EMPTY = "-"
-"""MLflow's plots take a parameter for a number if one of its values is an empty text."""
+EMPTY = ("", (), [], {})
+"""Values of parameters that MLflow's plots would take for the number 0."""
 METRICS_PER_CALL = 1000
 PARAMS_PER_CALL = 100
 
@@ -89,10 +86,11 @@ class TrackedRun:
 
     @never_stops_the_work
     def log_parameters(self, parameters: Mapping[str, Any]) -> None:
-        """Log flat parameters; long values are cut, an empty text is a dash."""
+        """Log flat parameters; long values are cut, empty ones left out."""
         params = [
-            Param(_valid_name(name), (str(value) or EMPTY)[:MAX_VALUE])
+            Param(_valid_name(name), str(value)[:MAX_VALUE])
             for name, value in parameters.items()
+            if value not in EMPTY
         ]
         for start in range(0, len(params), PARAMS_PER_CALL):
             self.client.log_batch(self.run_id, params=params[start : start + PARAMS_PER_CALL])
@@ -154,7 +152,6 @@ class RunTree:
         self._tags = {**tags, **_owner(project)}
         self._children: dict[str, TrackedRun] = {}
         self.parent.set_tags(self._tags)
-        self._show_runs_first()
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Set tags on the parent, its children, and those still to come."""
@@ -213,12 +210,6 @@ class RunTree:
         for run_id in stale:
             TrackedRun(self.client, run_id).end("KILLED")
         return stale
-
-    @never_stops_the_work
-    def _show_runs_first(self) -> None:
-        experiment = self.client.get_experiment(self._run.info.experiment_id)
-        if KIND not in experiment.tags:
-            self.client.set_experiment_tag(experiment.experiment_id, KIND, TRAINING)
 
     def _is_alive(self, run: Run) -> bool:
         mark = run.data.tags.get(PROCESS, "")

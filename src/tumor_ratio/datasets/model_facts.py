@@ -10,7 +10,7 @@ from tumor_ratio.reporting.stamps import stamps_for
 FINGERPRINT = "fingerprint"
 """Tag of a run that trained a model or used it again, not of one that only evaluated it."""
 TAGS = ("training_data", "protocol", "fold", "repeat")
-TOTALS = {"best_epoch": "best_epoch", "epochs": "epochs_trained", "seconds": "seconds_of_training"}
+TOTALS = {name: f"trained_{name}" for name in ("best_epoch", "epochs", "seconds")}
 
 
 def tags_of(card: Mapping[str, Any]) -> dict[str, str]:
