@@ -48,7 +48,7 @@ class RunAccount:
         for value in inputs.values():
             if isinstance(value, Cohort):
                 self._kinds.setdefault("", set()).update(pair.data_kind for pair in value)
-            elif isinstance(value, ModelRef):
+            elif approach and isinstance(value, ModelRef):
                 self._kinds.setdefault(approach, set()).update(_kinds_of([value]))
 
     def describe_approaches(self, table: pd.DataFrame) -> None:
