@@ -36,7 +36,7 @@ TRAINED_IN = "trained_in"
 HOST, PROCESS, PROJECT = "tumor_ratio.host", "tumor_ratio.process", "tumor_ratio.project"
 
 MAX_VALUE = 6000
-EMPTY = ("", (), [], {})
+EMPTY: tuple[Any, ...] = ("", (), [], {})
 """Values of parameters that MLflow's plots would take for the number 0."""
 METRICS_PER_CALL = 1000
 PARAMS_PER_CALL = 100
