@@ -153,6 +153,9 @@ def test_every_result_has_the_stamp_of_its_origin(run, client):
     assert set(real.values()) == {RESEARCH_USE}
     mixed = stamps(run(REGRESSION + SCORES, slides="real", models="phantom"))
     assert mixed == {"a": PHANTOM, "b": PHANTOM, "median": RESEARCH_USE}
+    parent = client.get_run(run(REGRESSION + SCORES, slides="real", models="phantom"))
+    assert parent.data.tags["stamp"] == PHANTOM
+    assert CIRCULAR not in parent.data.tags["mlflow.note.content"]
 
 
 def test_children_without_a_model_have_the_stamp_of_the_models_they_come_from(run, client):

@@ -36,7 +36,7 @@ TRAINED_IN = "trained_in"
 HOST, PROCESS, PROJECT = "tumor_ratio.host", "tumor_ratio.process", "tumor_ratio.project"
 
 MAX_VALUE = 6000
-EMPTY: tuple[Any, ...] = ("", (), [], {})
+EMPTY = ("", "()", "[]", "{}")
 """Values of parameters that MLflow's plots would take for the number 0."""
 METRICS_PER_CALL = 1000
 PARAMS_PER_CALL = 100
@@ -90,7 +90,7 @@ class TrackedRun:
         params = [
             Param(_valid_name(name), str(value)[:MAX_VALUE])
             for name, value in parameters.items()
-            if value not in EMPTY
+            if str(value) not in EMPTY
         ]
         for start in range(0, len(params), PARAMS_PER_CALL):
             self.client.log_batch(self.run_id, params=params[start : start + PARAMS_PER_CALL])

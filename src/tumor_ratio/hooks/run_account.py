@@ -80,7 +80,8 @@ class RunAccount:
         kinds = shared.union(*(_kinds_of(self._models_of(each)) for each in metrics))
         above = [*_stamps(kinds), *([CIRCULAR] if "phantom" in shared else [])]
         self._note = results_note(self._results, self._about, above)
-        self._tree.parent.set_tags({NOTE: self._note})
+        stamp = {"stamp": " ".join(_stamps(kinds))} if kinds else {}
+        self._tree.parent.set_tags({NOTE: self._note, **stamp})
 
     def finish(self) -> None:
         """Register the best of the evaluated models; a run without results registers nothing."""

@@ -14,7 +14,7 @@ SHOWN = (
 )
 """Metrics of the evaluation, in the order of the columns."""
 
-MOST_COLUMNS = 6
+MOST_COLUMNS = 10
 
 
 def results_note(
