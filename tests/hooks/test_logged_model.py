@@ -3,6 +3,7 @@
 import json
 import logging
 import subprocess
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 
@@ -13,7 +14,6 @@ from mlflow.exceptions import MlflowException
 
 from tests.hooks.small_regressor import SIDE, patches, small_regressor
 from tumor_ratio import __version__
-from tumor_ratio.atomic import write_json
 from tumor_ratio.datasets import tracking
 from tumor_ratio.datasets.mlflow_model import example_patch, is_regressor, log_regressor
 from tumor_ratio.datasets.mlflow_runs import TrackedRun
@@ -21,6 +21,7 @@ from tumor_ratio.datasets.trained_model import TrainedModelDataset
 from tumor_ratio.metrics.calibration import MonotoneMap
 from tumor_ratio.models.model_folder import load_regressor
 from tumor_ratio.reporting.stamps import RESEARCH_USE, SYNTHETIC_TRAINING
+from tumor_ratio.steps import step
 
 
 @pytest.fixture
@@ -149,14 +150,18 @@ def test_only_a_regressor_is_one(tmp_path):
     assert not is_regressor(model.folder, {"approach": "cyclegan"})
 
 
+@step(version=1)
+def train(seed: int, *, folder: Path, on_epoch) -> dict:
+    on_epoch({"val_mae": 0.1}, 1)
+    return dict(small_regressor(folder, seed=seed, fold=2, epochs=5, seconds=7.5).card)
+
+
 def test_the_dataset_logs_it_and_copies_no_weights_beside_it(client, new_run, tmp_path):
-    model = small_regressor(tmp_path / "models" / "0123")
-    write_json(model.folder / "history.json", {})
     run_id = new_run()
     dataset = TrainedModelDataset(str(tmp_path / "models"))
     tracking.track_in(TrackedRun(client, run_id))
     try:
-        dataset._tell_mlflow(model.folder, {**model.card, "fold": 2, "epochs": 5, "seconds": 7.5})
+        dataset.save(partial(train, 0))
     finally:
         tracking.track_in(None)
     assert [Path(f.path).name for f in client.list_artifacts(run_id, "model")] == [
@@ -166,5 +171,6 @@ def test_the_dataset_logs_it_and_copies_no_weights_beside_it(client, new_run, tm
     run = client.get_run(run_id)
     assert len(models_of(client, run_id)) == 1
     assert (run.data.tags["fold"], run.data.tags["protocol"]) == ("2", "holdout")
-    assert run.data.tags["fingerprint"] == model.card["fingerprint"]
-    assert run.data.metrics == {"trained_epochs": 5, "trained_seconds": 7.5}
+    assert run.data.tags["fingerprint"] == dataset.load().card["fingerprint"]
+    assert run.data.metrics["trained_epochs"] == 5
+    assert run.data.metrics["trained_seconds"] == 7.5
