@@ -205,9 +205,11 @@ class SectionAgreement(Table):
 
 
 class TrainingPatches(Table):
-    """A sampled patch of a training or validation slide, with what it teaches."""
+    """A sampled patch of a fold's training or validation slide, with what it teaches."""
 
-    region_id: Series[str] = pa.Field(unique=True)
+    repeat: Series[int] = pa.Field(ge=0)
+    fold: Series[int] = pa.Field(ge=0)
+    region_id: Series[str]
     slide_id: Series[str]
     tile_id: Series[str]
     kind: Series[str] = pa.Field(isin=["patch"])
@@ -218,6 +220,11 @@ class TrainingPatches(Table):
     split: Series[str] = pa.Field(isin=["train", "validation"])
     tumor_ratio: Series[float] = pa.Field(ge=0.0, le=1.0)
     weight: Series[float] = pa.Field(ge=0)
+
+    class Config(Table.Config):
+        """A patch trains or validates once in a fold."""
+
+        unique = ["repeat", "fold", "region_id"]  # noqa: RUF012
 
 
 class TrainingParts(Table):
@@ -299,7 +306,7 @@ class LoadSizeScores(Table):
 
 
 class Folds(Table):
-    """Which part of a protocol's fold a slide belongs to."""
+    """Which part of a protocol's fold a slide belongs to: one, as `metrics.folds` checks."""
 
     protocol: Series[str]
     repeat: Series[int] = pa.Field(ge=0)
@@ -307,11 +314,6 @@ class Folds(Table):
     slide_id: Series[str]
     case_id: Series[str]
     split: Series[str] = pa.Field(isin=["train", "validation", "test"])
-
-    class Config(Table.Config):
-        """A slide has one split in a fold."""
-
-        unique = ["protocol", "repeat", "fold", "slide_id"]  # noqa: RUF012
 
 
 class Predictions(Table):

@@ -393,6 +393,32 @@ def test_without_folds_everything_still_writes(world):
     assert "Predicted by" not in page
 
 
+def test_folds_are_compared_as_one_and_the_first_folds_approach_is_named(world):
+    first = world.folds.assign(protocol="cross_validation")
+    swap = {"test": "train", "train": "test", "validation": "validation"}
+    second = first.assign(fold=1, split=first["split"].map(swap))
+    folds = pd.concat([first, second], ignore_index=True)
+    crossed = SimpleNamespace(**{**vars(world), "folds": folds})
+    net = world.network.assign(protocol="cross_validation")
+    label = world.labels[world.labels["label_method"] == "nucleus"].set_index("region_id")
+    held_out = folds[(folds["fold"] == 1) & (folds["split"] != "train")]
+    asked = world.patches[world.patches["slide_id"].isin(held_out["slide_id"])]["region_id"]
+    again = pd.DataFrame({"region_id": asked}).assign(
+        approach="resnet18", protocol="cross_validation", repeat=0, fold=1,
+        reference="ihc_measured", lower=np.nan, upper=np.nan,
+        tumor_ratio=label["tumor_ratio"].reindex(asked).fillna(0.1).to_numpy() + 0.01,
+    )  # fmt: skip
+    again["tumor_ratio_calibrated"] = again["tumor_ratio"]
+    both = pd.concat([net, again], ignore_index=True)
+    params = EvaluationParams(examples=1, headline={"protocol": "cross_validation"})
+    found = evaluate(crossed, params, resnet18=both, cyclegan=net.assign(approach="cyclegan"))
+    assert set(found.compared["slide_id"]) == set(folds.loc[folds["split"] == "test", "slide_id"])
+    assert found.approaches.set_index("approach").at["resnet18", "scored"]
+    page = page_of(crossed, found, params)
+    assert "cyclegan was not scored: ran in 1 of 2 folds only" in page
+    assert "split 2 times" in page
+
+
 def test_one_test_slide_has_figures_but_no_intervals(world):
     folds = world.folds.copy()
     folds.loc[folds["slide_id"].isin(["s07", "s08", "s10"]), "split"] = "train"

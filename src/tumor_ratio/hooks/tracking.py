@@ -22,12 +22,8 @@ from tumor_ratio.datasets.data_version import origin_tags
 from tumor_ratio.datasets.mlflow_runs import NOTE, TRAINED_IN, RunTree, TrackedRun
 from tumor_ratio.datasets.mlflow_store import make_store
 from tumor_ratio.datasets.model_facts import tags_of, totals_of
-from tumor_ratio.datasets.trained_model import (
-    ModelRef,
-    TrainedModelDataset,
-    metrics_of,
-    read_history,
-)
+from tumor_ratio.datasets.trained_folds import TrainedFoldsDataset
+from tumor_ratio.datasets.trained_model import ModelRef, TrainedModelDataset
 from tumor_ratio.hooks.parameters import flat, parameters_of, plain, without_namespace
 from tumor_ratio.hooks.run_account import RunAccount
 from tumor_ratio.reporting.stamps import RESEARCH_USE
@@ -162,11 +158,13 @@ class TrackingHook:
         assert self._tree is not None
         is_new = not self._tree.knows(approach)
         run = self._tree.child(approach)
-        for model in self._models_of(approach)[:1] if is_new else ():
-            run.log_history([*read_history(model.folder), (0, metrics_of(model))])
-            run.log_history([(0, totals_of(model.card))])
-            run.set_tags(tags_of(model.card))
-            trained_in = model.card["mlflow_run_id"]
+        models = self._dataset_of(approach) if is_new else None
+        if models is not None:
+            history, trained_in = models.tracked()
+            run.log_history(history)
+            published = self._models_of(approach)[0]
+            run.log_history([(0, totals_of(published.card))])
+            run.set_tags(tags_of(published.card))
             if trained_in:
                 run.set_tags({TRAINED_IN: trained_in})
                 run.copy_parameters(trained_in)
@@ -174,14 +172,24 @@ class TrackingHook:
 
     def _models_of(self, approach: str) -> list[ModelRef]:
         """Finished models of an approach, first the one that is published."""
+        dataset = self._dataset_of(approach)
+        if dataset is None:
+            return []
+        loaded: ModelRef | dict[str, ModelRef] = dataset.load()
+        return [loaded] if isinstance(loaded, ModelRef) else list(loaded.values())
+
+    def _dataset_of(self, approach: str) -> TrainedModelDataset | TrainedFoldsDataset | None:
         assert self._catalog is not None
         for pipeline in dict(registry).values():
             for node in pipeline.nodes:
                 for name in node.outputs if approach_of(node) == approach else ():
                     dataset = self._catalog.get(name)
-                    if isinstance(dataset, TrainedModelDataset) and dataset.exists():
-                        return [dataset.load()]
-        return []
+                    if (
+                        isinstance(dataset, TrainedModelDataset | TrainedFoldsDataset)
+                        and dataset.exists()
+                    ):
+                        return dataset
+        return None
 
     def _close(self, status: str) -> None:
         if self._tree is not None:

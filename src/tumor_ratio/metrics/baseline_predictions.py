@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from tumor_ratio.metrics.baselines import RIDGES, choose_ridge, constant_baselines
 from tumor_ratio.metrics.calibration import fit_monotone
+from tumor_ratio.metrics.folds import check_folds
 from tumor_ratio.schemas import Predictions
 
 FloatArray = NDArray[np.float64]
@@ -54,6 +55,7 @@ def baseline_predictions(
         .merge(label, on="region_id", how="left")
         .merge(patch_features.drop(columns="slide_id", errors="ignore"), on="region_id", how="left")
     )
+    check_folds(folds)
     parts = []
     for run, members in folds.groupby(_RUN):
         placed = regions.merge(members[["slide_id", "split"]], on="slide_id")
