@@ -82,6 +82,18 @@ def test_approaches_are_children_with_the_same_metrics(finished: Job) -> None:
     )
 
 
+def test_the_best_regressor_by_validation_is_registered(finished: Job) -> None:
+    mlflow = client(finished)
+    best = mlflow.get_model_version_by_alias("tumor-ratio", "best")
+    runs = mlflow.search_runs(["1"], "tags.role = 'model' and metrics.best_val_mae > 0")
+    errors = {run.info.run_id: run.data.metrics["best_val_mae"] for run in runs}
+    assert len(errors) == len(APPROACHES)
+    assert best.run_id == min(errors, key=lambda run_id: errors[run_id])
+    assert SYNTHETIC_TRAINING in best.tags["stamp"]
+    models = mlflow.search_logged_models(["1"])
+    assert sorted(model.name for model in models) == sorted(APPROACHES)
+
+
 def test_the_panel_of_every_epoch_is_in_the_run_and_virtual_slides_are_marked(
     finished: Job,
 ) -> None:

@@ -162,7 +162,11 @@ def test_one_child_an_approach_with_equal_names(project, client):
         run = runs[name]
         assert run.info.run_name == name
         assert run.info.status == "FINISHED"
-        assert run.data.params == {"training.epochs": "2", "training.rate": "0.5"}
+        assert run.data.params == {
+            "approach": name,
+            "training.epochs": "2",
+            "training.rate": "0.5",
+        }
         assert run.data.metrics.keys() == {"loss", "validation_mae", "test_mae"}
         assert losses(client, run) == [(0, 0.5), (1, 0.25)]
         assert run.data.tags["research_use"] == RESEARCH_USE
@@ -282,17 +286,21 @@ def test_a_child_is_opened_again(client, tmp_path):
         assert mlflow.active_run().info.run_id == parent.info.run_id
 
 
-def test_mlflows_own_errors_do_not_stop_the_work(client, tmp_path, caplog):
+def test_mlflows_own_errors_do_not_stop_the_work_and_empty_values_are_left_out(
+    client, tmp_path, caplog
+):
     caplog.set_level(logging.WARNING)
     with mlflow.start_run() as parent:
         run = RunTree(client, parent.info.run_id, tmp_path, {}).parent
         run.log_parameters({"rate": 1})
         run.log_parameters({"rate": 2})  # MLflow's parameters cannot change
         run.log_parameters({"odd name?": "x" * 10_000})
+        run.log_parameters({"a": "", "b": (), "c": [], "d": "()", "zero": 0, "none": None})
         run.copy_parameters("0" * 32)
     data = client.get_run(parent.info.run_id).data
     assert data.params["rate"] == "1"
     assert data.params["odd name_"] == "x" * 6000
+    assert data.params.keys() == {"rate", "odd name_", "zero", "none"}
     assert caplog.text.count("MLflow did not take it") == 2
 
 

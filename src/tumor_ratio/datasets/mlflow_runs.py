@@ -21,6 +21,8 @@ from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
+from tumor_ratio.datasets.data_version import DATA
+from tumor_ratio.datasets.model_facts import FINGERPRINT
 from tumor_ratio.datasets.tracking import Epoch
 from tumor_ratio.processes import is_running
 
@@ -28,17 +30,21 @@ logger = logging.getLogger(__name__)
 
 PARENT = "mlflow.parentRunId"
 APPROACH = "approach"
+NOTE = "mlflow.note.content"
+"""Tag that MLflow shows as a run's description, in Markdown."""
 TRAINED_IN = "trained_in"
 HOST, PROCESS, PROJECT = "tumor_ratio.host", "tumor_ratio.process", "tumor_ratio.project"
 
 MAX_VALUE = 6000
+EMPTY = ("", "()", "[]", "{}")
+"""Values of parameters that MLflow's plots would take for the number 0."""
 METRICS_PER_CALL = 1000
 PARAMS_PER_CALL = 100
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def _never_stops_the_work(method: F) -> F:
+def never_stops_the_work(method: F) -> F:
     """Turn MLflow's own errors into warnings: hours of training do not end for want of a log."""
 
     @wraps(method)
@@ -65,7 +71,7 @@ class TrackedRun:
         self.client = client
         self.run_id = run_id
 
-    @_never_stops_the_work
+    @never_stops_the_work
     def log_history(self, history: Sequence[Epoch]) -> None:
         """Log metrics of epochs; values that are not finite are left out."""
         now_ms = int(time.time() * 1000)
@@ -78,32 +84,49 @@ class TrackedRun:
         for start in range(0, len(metrics), METRICS_PER_CALL):
             self.client.log_batch(self.run_id, metrics=metrics[start : start + METRICS_PER_CALL])
 
-    @_never_stops_the_work
+    @never_stops_the_work
     def log_parameters(self, parameters: Mapping[str, Any]) -> None:
-        """Log flat parameters; long values are cut."""
+        """Log flat parameters; long values are cut, empty ones left out."""
         params = [
-            Param(_valid_name(name), str(value)[:MAX_VALUE]) for name, value in parameters.items()
+            Param(_valid_name(name), str(value)[:MAX_VALUE])
+            for name, value in parameters.items()
+            if str(value) not in EMPTY
         ]
         for start in range(0, len(params), PARAMS_PER_CALL):
             self.client.log_batch(self.run_id, params=params[start : start + PARAMS_PER_CALL])
 
-    @_never_stops_the_work
+    @never_stops_the_work
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Set tags; long values are cut."""
         entries = [RunTag(name, str(value)[:MAX_VALUE]) for name, value in tags.items()]
         self.client.log_batch(self.run_id, tags=entries)
 
-    @_never_stops_the_work
+    @never_stops_the_work
     def log_artifact(self, path: Path, folder: str = "") -> None:
         """Publish a file."""
         self.client.log_artifact(self.run_id, str(path), folder or None)
 
-    @_never_stops_the_work
+    @never_stops_the_work
+    def log_model(self, folder: Path, card: Mapping[str, Any]) -> str | None:
+        """Log a finished regressor as an MLflow model, which is quick where it is logged already.
+
+        Returns
+        -------
+        str or None
+            The model's id; None where the folder holds no regressor.
+        """
+        from tumor_ratio.datasets.mlflow_model import is_regressor, log_regressor
+
+        if not is_regressor(folder, card):
+            return None
+        return log_regressor(self.client, self.run_id, folder, card)
+
+    @never_stops_the_work
     def copy_parameters(self, run_id: str) -> None:
         """Take over the parameters of another run."""
         self.log_parameters(self.client.get_run(run_id).data.params)
 
-    @_never_stops_the_work
+    @never_stops_the_work
     def end(self, status: str) -> None:
         """End the run as FINISHED, FAILED or KILLED."""
         self.client.set_terminated(self.run_id, status)
@@ -130,6 +153,18 @@ class RunTree:
         self._children: dict[str, TrackedRun] = {}
         self.parent.set_tags(self._tags)
 
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Set tags on the parent, its children, and those still to come."""
+        self._tags |= tags
+        for run in (self.parent, *self._children.values()):
+            run.set_tags(tags)
+
+    @never_stops_the_work
+    def learned_from(self, fingerprint: str, data: str) -> bool:
+        """Whether a run trained, or used again, the model of that fingerprint on that data."""
+        condition = f"tags.{FINGERPRINT} = '{fingerprint}' and tags.{DATA} = '{data}'"
+        return bool(fingerprint and data and self._search(condition))
+
     def knows(self, approach: str) -> bool:
         """Whether the approach has a child in this run already."""
         return approach in self._children
@@ -146,6 +181,7 @@ class RunTree:
             else:
                 run_id = self._create(approach)
             self._children[approach] = TrackedRun(self.client, run_id)
+            self._children[approach].log_parameters({APPROACH: approach})
         return self._children[approach]
 
     def close(self, status: str) -> None:

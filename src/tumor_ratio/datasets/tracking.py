@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tumor_ratio.datasets.mlflow_runs import TrackedRun
@@ -52,3 +52,8 @@ def set_tags(tags: Mapping[str, str]) -> None:
     """Set tags of the current run."""
     if _Current.run:
         _Current.run.set_tags(tags)
+
+
+def log_model(folder: Path, card: Mapping[str, Any]) -> bool:
+    """Log a finished regressor as a model of the run; False where that did not happen."""
+    return bool(_Current.run and _Current.run.log_model(folder, card))

@@ -14,8 +14,8 @@ from typing import Any
 from tumor_ratio import __version__
 from tumor_ratio.atomic import full_disk_explained, remove_unfinished, write_json
 from tumor_ratio.datasets import tracking
+from tumor_ratio.datasets.model_facts import FINGERPRINT, tags_of, totals_of
 from tumor_ratio.datasets.tracking import Epoch
-from tumor_ratio.reporting.stamps import stamps_for
 
 logger = logging.getLogger(__name__)
 
@@ -112,11 +112,12 @@ def train_or_reuse(
 
 def publish_model(model: ModelRef, globs: tuple[str, ...], place: str) -> None:
     """Give MLflow the model's stamp and copies of its files."""
-    if "training_data" in model.card:
-        stamp = " ".join(stamps_for(model.card["training_data"]))
-        tracking.set_tags({"training_data": model.card["training_data"], "stamp": stamp})
+    tracking.set_tags({**tags_of(model.card), FINGERPRINT: model.card["fingerprint"]})
+    tracking.log_metrics(totals_of(model.card))
+    is_logged = tracking.log_model(model.folder, model.card)
     for path in sorted({file for glob in globs for file in model.folder.glob(glob)}):
-        tracking.log_artifact(path, place)
+        if not (is_logged and path.suffix == ".safetensors"):  # the logged model has them
+            tracking.log_artifact(path, place)
 
 
 def prefixed(history: Sequence[Epoch], prefix: str) -> list[Epoch]:

@@ -17,11 +17,15 @@ from kedro.io import CatalogProtocol
 from kedro.pipeline.node import Node
 
 from tumor_ratio.datasets import tracking
-from tumor_ratio.datasets.mlflow_runs import TRAINED_IN, RunTree, TrackedRun
+from tumor_ratio.datasets.code_version import code_tags
+from tumor_ratio.datasets.data_version import origin_tags
+from tumor_ratio.datasets.mlflow_runs import NOTE, TRAINED_IN, RunTree, TrackedRun
 from tumor_ratio.datasets.mlflow_store import make_store
+from tumor_ratio.datasets.model_facts import tags_of, totals_of
 from tumor_ratio.datasets.trained_folds import TrainedFoldsDataset
-from tumor_ratio.datasets.trained_model import TrainedModelDataset
-from tumor_ratio.hooks.parameters import flat, parameters_of, without_namespace
+from tumor_ratio.datasets.trained_model import ModelRef, TrainedModelDataset
+from tumor_ratio.hooks.parameters import flat, parameters_of, plain, without_namespace
+from tumor_ratio.hooks.run_account import RunAccount
 from tumor_ratio.reporting.stamps import RESEARCH_USE
 
 logger = logging.getLogger(__name__)
@@ -42,6 +46,7 @@ class TrackingHook:
 
     - `metrics`: a dict of numbers, to the current run;
     - `approach_metrics`: a dict of approaches with a dict of numbers each, to their runs;
+    - `approach_tags`: a table of approaches with `role` and `supervision`, for their runs;
     - `artifact`: the file, to the current run.
 
     All of it rests while kedro-mlflow tracks nothing; MLflow's store is made all the same, since
@@ -50,7 +55,9 @@ class TrackingHook:
 
     def __init__(self) -> None:
         self._tree: RunTree | None = None
+        self._account: RunAccount | None = None
         self._catalog: CatalogProtocol | None = None
+        self._approach = ""
 
     @hook_impl(tryfirst=True)
     def after_context_created(self, context: KedroContext) -> None:
@@ -71,9 +78,10 @@ class TrackingHook:
             return
         from mlflow.tracking import MlflowClient
 
-        tags = {"research_use": RESEARCH_USE, "mlflow.note.content": RESEARCH_USE}
         project = Path(run_params.get("project_path") or ".")
-        self._tree = RunTree(MlflowClient(), parent_id, project, tags)
+        tags = {"research_use": RESEARCH_USE, NOTE: RESEARCH_USE, **_origin_tags(catalog)}
+        self._tree = RunTree(MlflowClient(), parent_id, project, {**tags, **code_tags(project)})
+        self._account = RunAccount(self._tree, self._models_of)
         for run_id in self._tree.end_stale():
             logger.info("MLflow run %s had been killed; it is marked so now", run_id)
         tracking.track_in(self._tree.parent)
@@ -87,15 +95,15 @@ class TrackingHook:
         that kedro-mlflow, which comes after, logs the same flat names instead of one long text.
         """
         self._choose_run(node)
-        if self._tree is None:
+        if self._tree is None or self._account is None:
             return
+        self._account.see(self._approach, inputs)
         parameters = parameters_of(inputs)
         inputs.update({f"params:{name}": value for name, value in parameters.items()})
-        approach = approach_of(node)
-        if approach:
+        if self._approach:
             for name, value in parameters.items():
-                own = flat(without_namespace(name, approach), value)
-                self._tree.child(approach).log_parameters(own)
+                own = flat(without_namespace(name, self._approach), value)
+                self._tree.child(self._approach).log_parameters(own)
 
     @hook_impl
     def before_dataset_saved(self, node: Node) -> None:
@@ -105,15 +113,19 @@ class TrackingHook:
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
         """Log what the catalog marks for MLflow."""
-        if self._tree is None or self._catalog is None:
+        if self._catalog is None or self._account is None:
             return
         dataset = self._catalog[dataset_name]
         kind = (getattr(dataset, "metadata", None) or {}).get("mlflow")
         if kind == "metrics":
             tracking.log_metrics(data)
         elif kind == "approach_metrics":
+            runs = {approach: self._run_of(approach) for approach in data}
             for approach, metrics in data.items():
-                self._run_of(approach).log_history([(0, metrics)])
+                runs[approach].log_history([(0, metrics)])
+            self._account.describe_results(data, runs, self._approach)
+        elif kind == "approach_tags":
+            self._account.describe_approaches(data)
         elif kind == "artifact":
             _publish(dataset, dataset_name)
         elif kind is not None:
@@ -121,7 +133,9 @@ class TrackingHook:
 
     @hook_impl(tryfirst=True)
     def after_pipeline_run(self) -> None:
-        """End the children well."""
+        """Register the best model and end the children well."""
+        if self._account is not None:
+            self._account.finish()
         self._close("FINISHED")
 
     @hook_impl(tryfirst=True)
@@ -130,9 +144,10 @@ class TrackingHook:
         self._close("FAILED")
 
     def _choose_run(self, node: Node) -> None:
+        self._approach = approach_of(node)
         if self._tree is not None:
-            approach = approach_of(node)
-            tracking.track_in(self._tree.child(approach) if approach else self._tree.parent)
+            own = self._tree.child(self._approach) if self._approach else self._tree.parent
+            tracking.track_in(own)
 
     def _run_of(self, approach: str) -> TrackedRun:
         """Run of the approach; trained in another run, it takes over parameters and history.
@@ -143,16 +158,27 @@ class TrackingHook:
         assert self._tree is not None
         is_new = not self._tree.knows(approach)
         run = self._tree.child(approach)
-        models = self._models_of(approach) if is_new else None
+        models = self._dataset_of(approach) if is_new else None
         if models is not None:
             history, trained_in = models.tracked()
             run.log_history(history)
+            published = self._models_of(approach)[0]
+            run.log_history([(0, totals_of(published.card))])
+            run.set_tags(tags_of(published.card))
             if trained_in:
                 run.set_tags({TRAINED_IN: trained_in})
                 run.copy_parameters(trained_in)
         return run
 
-    def _models_of(self, approach: str) -> TrainedModelDataset | TrainedFoldsDataset | None:
+    def _models_of(self, approach: str) -> list[ModelRef]:
+        """Finished models of an approach, first the one that is published."""
+        dataset = self._dataset_of(approach)
+        if dataset is None:
+            return []
+        loaded: ModelRef | dict[str, ModelRef] = dataset.load()
+        return [loaded] if isinstance(loaded, ModelRef) else list(loaded.values())
+
+    def _dataset_of(self, approach: str) -> TrainedModelDataset | TrainedFoldsDataset | None:
         assert self._catalog is not None
         for pipeline in dict(registry).values():
             for node in pipeline.nodes:
@@ -171,7 +197,7 @@ class TrackingHook:
         self._rest()
 
     def _rest(self) -> None:
-        self._tree = None
+        self._tree = self._account = None
         tracking.track_in(None)
         atexit.unregister(self._interrupted)
 
@@ -187,6 +213,11 @@ class TrackingHook:
 def approach_of(node: Node) -> str:
     """The approach that the node's tags name; empty for none."""
     return next((tag.removeprefix(TAG) for tag in sorted(node.tags) if tag.startswith(TAG)), "")
+
+
+def _origin_tags(catalog: CatalogProtocol) -> dict[str, str]:
+    name = "params:cohort"
+    return origin_tags(plain(catalog[name].load())) if name in catalog else {}
 
 
 def _active_run_id() -> str | None:
