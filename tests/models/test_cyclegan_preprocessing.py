@@ -87,3 +87,22 @@ def test_gray_and_transparent_images_become_rgb():
     for bad in (gray.astype(float), np.zeros((2, 2, 2), np.uint8), np.zeros((0, 4, 3), np.uint8)):
         with pytest.raises(ValueError, match="an image must"):
             as_rgb(bad)
+
+
+def test_turns_show_all_eight_views_and_both_stains_alike():
+    rgb = picture(32, 32)
+    views = {
+        run(rgb, seed, preprocess="crop", crop_size=32, turns=True).tobytes() for seed in range(80)
+    }
+    turned = [np.rot90(side, k) for side in (rgb, rgb[:, ::-1]) for k in range(4)]
+    assert views == {np.ascontiguousarray(each).tobytes() for each in turned}
+    options = {"preprocess": "crop", "crop_size": 24, "turns": True}
+    for seed in range(8):
+        he, ihc = (run(each, seed, **options) for each in (rgb, 255 - rgb))
+        np.testing.assert_array_equal(he, 255 - ihc)
+
+
+@pytest.mark.parametrize("wrong", [{"no_flip": True}, {"preprocess": "none"}])
+def test_turns_without_flips_or_crops_are_refused(wrong):
+    with pytest.raises(ValueError, match="turns needs crops, and no_flip: false"):
+        PreprocessOptions(turns=True, **wrong)

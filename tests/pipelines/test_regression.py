@@ -761,7 +761,7 @@ def test_labels_bring_their_intervals_and_nuclei_to_the_loss(cohort, tmp_path, n
 def test_intervals_are_those_of_the_patches_in_their_order():
     planted = with_intervals(tables({"a": 20, "c": 20}), lower=0.01, upper=0.03)
     found = labelled_patches(**planted, label_method="nucleus", protocol="holdout")
-    TrainingPatches.validate(found)
+    TrainingPatches.validate(found.assign(repeat=0, fold=0))
     rows = found.iloc[::-1]
     intervals = label_intervals(rows, "nucleus")
     np.testing.assert_allclose(intervals.lower, (rows["tumor_ratio"] - 0.01).clip(0), atol=1e-6)

@@ -66,6 +66,8 @@ class PreprocessOptions:
         rounded to multiples of 4).
     load_size, crop_size : pixels.
     no_flip : do not mirror half of the images.
+    turns : show images in all eight flips and turns, which tissue allows; crops must be square. Not
+        the reference's.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
@@ -74,10 +76,13 @@ class PreprocessOptions:
     load_size: int = 286
     crop_size: int = 256
     no_flip: bool = False
+    turns: bool = False
 
     def __post_init__(self) -> None:
         """Check the bounds, and that a crop fits into what it is cut from."""
         _at_least(self, load_size=4, crop_size=4)
+        if self.turns and (self.no_flip or not self.crops):
+            raise ValueError("turns needs crops, and no_flip: false")
         resized = self.preprocess in ("resize_and_crop", "scale_width_and_crop")
         if resized and self.load_size < self.crop_size:
             raise ValueError(

@@ -47,6 +47,8 @@ def preprocess(
         rgb = resized(rgb, *(_rounded(side, multiple_px) for side in rgb.shape[:2]))
     if not options.no_flip and generator.random() < 0.5:
         rgb = rgb[:, ::-1]
+    if options.turns:
+        rgb = np.rot90(rgb, int(generator.integers(4)))
     return np.ascontiguousarray(rgb)
 
 

@@ -138,6 +138,7 @@ class CycleGanParams(GanLearningParams):
             load_size=load_size,
             crop_size=min(images.crop_size, load_size),
             no_flip=images.no_flip,
+            turns=images.turns,
         )
         # Cells of the stain loss keep their size in micrometres.
         cell_px = max(1, round(learning.gan.stain_cell_px * load_size / self.squares.size_px))
