@@ -14,6 +14,7 @@ from tumor_ratio.models.cyclegan.cycle_noise import with_noise
 from tumor_ratio.models.cyclegan.gan_losses import discriminator_loss, gan_loss, image_distance
 from tumor_ratio.models.cyclegan.image_pool import ImagePool
 from tumor_ratio.models.cyclegan.networks import CycleGan
+from tumor_ratio.models.cyclegan.nuclei_loss import nuclei_loss
 from tumor_ratio.models.cyclegan.options import CycleGanOptions
 from tumor_ratio.models.cyclegan.rgb_values import to_network
 from tumor_ratio.models.cyclegan.stain_loss import stain_loss
@@ -127,6 +128,9 @@ class CycleGanTraining:
         if options.lambda_stain > 0:
             distance = stain_loss(fake_B, real_B, options.stain_cell_px)
             losses["stain"] = options.lambda_stain * distance
+        if options.lambda_nuclei > 0:
+            moved = nuclei_loss(real_A, fake_B) + nuclei_loss(real_B, fake_A)
+            losses["nuclei"] = options.lambda_nuclei * moved
         self._shown = {
             "real_A": real_A,
             "real_B": real_B,
