@@ -150,3 +150,23 @@ def test_the_stain_loss_teaches_the_generator_of_domain_b_alone():
     ]
     assert learned[0] > 0
     assert learned[1] == 0
+
+
+def test_the_weight_of_the_stain_loss_rises_over_its_warmup_and_goes_on_after_a_resume():
+    plan = options(lambda_stain=3.0, stain_warmup=4)
+    training, found = generators_step(plan)
+    first = stain_loss(training._shown["fake_B"], training._shown["real_B"], plan.stain_cell_px)
+    assert found["stain"].item() == pytest.approx(0.75 * first.item())
+    weights = []
+    for _ in range(5):
+        batch = next(training.batches(np.random.default_rng(0)))
+        losses = training.training_step("generators", batch, torch.Generator())
+        shown = training._shown
+        distance = stain_loss(shown["fake_B"], shown["real_B"], plan.stain_cell_px)
+        weights.append(losses["stain"].item() / distance.item())
+    assert weights == pytest.approx([1.5, 2.25, 3.0, 3.0, 3.0])
+    again, _ = generators_step(plan)
+    again.load_extra_state(training.extra_state())
+    assert again.extra_state()["steps"] == 6
+    with pytest.raises(ValueError, match="stain_warmup must be at least 0, not -1"):
+        options(stain_warmup=-1)

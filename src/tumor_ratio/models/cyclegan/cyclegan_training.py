@@ -61,6 +61,7 @@ class CycleGanTraining:
         self.pools = {name: ImagePool(options.pool_size) for name in ("fake_A", "fake_B")}
         self._panels = [panel(images, domain, compute) for domain in (0, 1)]
         self._shown: dict[str, torch.Tensor] = {}
+        self._steps = 0
 
     def parameters(self, phase: str) -> Iterable[nn.Parameter]:
         """Weights of both generators, or of both discriminators."""
@@ -95,11 +96,12 @@ class CycleGanTraining:
         return found
 
     def extra_state(self) -> dict[str, Any]:
-        """The image pools."""
-        return {name: pool.state() for name, pool in self.pools.items()}
+        """The image pools, and the number of steps taken."""
+        return {"steps": self._steps, **{name: pool.state() for name, pool in self.pools.items()}}
 
     def load_extra_state(self, state: Mapping[str, Any]) -> None:
-        """Take the image pools back."""
+        """Take them back."""
+        self._steps = int(state["steps"])
         for name, pool in self.pools.items():
             pool.load_state(state[name], self.compute.device)
 
@@ -109,6 +111,7 @@ class CycleGanTraining:
 
     def _generators(self, batch: Pair) -> dict[str, torch.Tensor]:
         gan, options = self.module, self.options
+        self._steps += 1
         if options.average > 0:
             gan.update_average(options.average)
         real_A, real_B = (to_network(rgb, self.compute) for rgb in batch)
@@ -127,7 +130,7 @@ class CycleGanTraining:
             losses["idt_B"] = options.lambda_A * share * image_distance(gan.G_B(real_A), real_A)
         if options.lambda_stain > 0:
             distance = stain_loss(fake_B, real_B, options.stain_cell_px)
-            losses["stain"] = options.lambda_stain * distance
+            losses["stain"] = self._stain_weight() * distance
         if options.lambda_nuclei > 0:
             moved = nuclei_loss(real_A, fake_B) + nuclei_loss(real_B, fake_A)
             losses["nuclei"] = options.lambda_nuclei * moved
@@ -138,6 +141,10 @@ class CycleGanTraining:
             "fake_B": fake_B.detach(),
         }
         return {"loss": torch.stack(list(losses.values())).sum(), **losses}
+
+    def _stain_weight(self) -> float:
+        warmup = self.options.stain_warmup
+        return self.options.lambda_stain * (min(1.0, self._steps / warmup) if warmup else 1.0)
 
     def _discriminators(self, generator: torch.Generator) -> dict[str, torch.Tensor]:
         losses = {

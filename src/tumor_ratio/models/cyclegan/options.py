@@ -120,6 +120,8 @@ class CycleGanOptions:
     lambda_stain : weight of the stain loss, which the reference lacks: translations to domain B
         shall hold as much DAB as its image of the same place, in cells of `stain_cell_px` pixels.
         Above 0, images are no longer drawn independently: the i-th of A comes with the i-th of B.
+    stain_warmup : steps over which that weight rises from 0: a large one drives an untrained
+        generator into saturated colours, which it hardly leaves again.
     lambda_nuclei : weight of the nuclei loss, which the reference lacks: nuclei stay where they
         are, in both directions. It needs no pairs. See `nuclei_loss`.
     average : weight of the past, a step, in a running average of G_A's weights, which then is what
@@ -154,6 +156,7 @@ class CycleGanOptions:
     lambda_identity: float = 0.5
     cycle_noise: float = 0.0
     lambda_stain: float = 0.0
+    stain_warmup: int = 0
     lambda_nuclei: float = 0.0
     stain_cell_px: int = 32
     average: float = 0.0
@@ -166,7 +169,7 @@ class CycleGanOptions:
         """Check the bounds."""
         _at_least(self, n_epochs=1, n_epochs_decay=0, batch_size=1, lr_decay_iters=1, pool_size=0)
         _at_least(self, lambda_A=0, lambda_B=0, lambda_identity=0)
-        _at_least(self, lambda_stain=0, lambda_nuclei=0)
+        _at_least(self, lambda_stain=0, lambda_nuclei=0, stain_warmup=0)
         _at_least(self, cycle_noise=0)
         _at_least(self, stain_cell_px=1, seed=0)
         if self.max_dataset_size is not None:
