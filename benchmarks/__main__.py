@@ -17,6 +17,7 @@ import numpy as np
 
 from benchmarks.cluster import dask_workers
 from benchmarks.cyclegan import cyclegan
+from benchmarks.intervals import intervals
 from benchmarks.label_error import label_error
 from benchmarks.nuclei import nuclei
 from benchmarks.pixel_forest import pixel_forest
@@ -178,7 +179,7 @@ def _made(folder: Path) -> Path:
     return folder
 
 
-ON_REQUEST = {"kills": kills, "label_error": label_error}
+ON_REQUEST = {"kills": kills, "label_error": label_error, "intervals": intervals}
 """Take minutes: run only where they are named."""
 
 BENCHMARKS = {

@@ -367,16 +367,48 @@ class Scores(Table):
     supervision: Series[str]
     protocol: Series[str]
     reference: Series[str]
-    unit: Series[str] = pa.Field(isin=["region", "slide"])
+    unit: Series[str] = pa.Field(isin=["region", "tile", "slide"])
     regions: Series[str] = pa.Field(isin=["selected", "admitted"])
     """`selected`: kept tiles; `admitted`: every region that H&E alone admits."""
     output: Series[str] = pa.Field(isin=["raw", "calibrated"])
     metric: Series[str]
+    aggregation: Series[str] = pa.Field(isin=["slide_macro", "pooled"])
+    """Mean over slides of a number of each, or one number of all rows, slides weighing the same."""
     value: Series[float] = pa.Field(nullable=True)
     lower: Series[float] = pa.Field(nullable=True)
     upper: Series[float] = pa.Field(nullable=True)
-    n_slides: Series[int]
-    n_regions: Series[int]
+    n_slides: Series[int] = pa.Field(ge=0)
+    """Behind this figure, e.g. those with regions in the bin."""
+    n_regions: Series[int] = pa.Field(ge=0)
+    """Compared, as for every approach."""
+    n_cases: Series[int] = pa.Field(ge=0)
+    """Compared: what intervals count."""
+    n_units: Series[int] = pa.Field(ge=0)
+    """Regions (once a repeat), tiles or slides behind this figure; ranks may be of a sample."""
+    n_undefined: Series[int] = pa.Field(ge=0)
+    """Regions without a prediction (then the figure is NaN); tiles, slides without H&E nuclei."""
+
+
+class PairedComparisons(Table):
+    """Two approaches on the same slides; effect: MAE of a minus MAE of b, below 0: a is better."""
+
+    approach_a: Series[str]
+    approach_b: Series[str]
+    protocol: Series[str]
+    reference: Series[str]
+    regions: Series[str] = pa.Field(isin=["selected", "admitted"])
+    output: Series[str] = pa.Field(isin=["raw", "calibrated"])
+    effect: Series[float] = pa.Field(nullable=True)
+    lower: Series[float] = pa.Field(nullable=True)
+    upper: Series[float] = pa.Field(nullable=True)
+    p_value: Series[float] = pa.Field(**RATIO)
+    p_holm: Series[float] = pa.Field(**RATIO)
+    """Over the pairs of the same protocol, reference, regions and output."""
+    exact: Series[bool]
+    """By all sign flips, not by random ones."""
+    n_slides: Series[int] = pa.Field(ge=0)
+    n_cases: Series[int] = pa.Field(ge=0)
+    """What the test flips: slides, or cases where several slides share one."""
 
 
 class Failures(Table):
@@ -425,6 +457,8 @@ class ComparedRegions(Table):
     repeat: Series[int] = pa.Field(ge=0)
     fold: Series[int] = pa.Field(ge=0)
     slide_id: Series[str]
+    case_id: Series[str]
+    tile_id: Series[str]
     region_id: Series[str]
     reference: Series[str]
     measured: Series[float] = pa.Field(ge=0, le=1)

@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
 
+from tumor_ratio.metrics.bin_agreement import balanced_accuracy_of
+
 FloatArray = NDArray[np.float64]
 Loss = Callable[[FloatArray, FloatArray], FloatArray]
 
@@ -30,6 +32,11 @@ _ROUNDING = (
 def absolute_error(predicted: FloatArray, measured: FloatArray) -> FloatArray:
     """|predicted - measured|; its mean is the MAE."""
     return np.abs(predicted - measured)
+
+
+def signed_error(predicted: FloatArray, measured: FloatArray) -> FloatArray:
+    """Error with its sign, predicted - measured; its mean is the bias."""
+    return predicted - measured
 
 
 def squared_error(predicted: FloatArray, measured: FloatArray) -> FloatArray:
@@ -93,7 +100,7 @@ def bin_of(ratio: ArrayLike) -> NDArray[np.int64]:
     values = np.asarray(ratio, dtype=np.float64)
     if np.isnan(values).any():
         raise ValueError("an undefined ratio (NaN) lies in no bin; leave it out first")
-    return np.digitize(values, BIN_EDGES).astype(np.int64)
+    return np.digitize(values, BIN_EDGES).astype(np.int64, copy=False)
 
 
 def confusion_matrix(
@@ -129,9 +136,4 @@ def balanced_accuracy(
     float
         A constant answer scores 1 / (number of bins measured). NaN without regions.
     """
-    confusion = confusion_matrix(predicted, measured, weights)
-    measured_mass = confusion.sum(axis=1)
-    present = measured_mass > 0
-    if not present.any():
-        return math.nan
-    return float((np.diag(confusion)[present] / measured_mass[present]).mean())
+    return float(balanced_accuracy_of(confusion_matrix(predicted, measured, weights)))

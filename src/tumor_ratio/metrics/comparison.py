@@ -12,8 +12,8 @@ from tumor_ratio.schemas import References
 RUN: Final = ["protocol", "repeat", "fold"]
 
 COLUMNS: Final = [
-    "approach", *RUN, "slide_id", "region_id", "reference", "measured", "measured_um2", "raw",
-    "calibrated", "he_um2", "selected",
+    "approach", *RUN, "slide_id", "case_id", "tile_id", "region_id", "reference", "measured",
+    "measured_um2", "raw", "calibrated", "he_um2", "selected",
 ]  # fmt: skip
 
 
@@ -64,11 +64,14 @@ def regions_of_test_slides(
     Returns
     -------
     DataFrame
-        protocol, repeat, fold, slide_id, region_id, selected (the region's tile was kept).
+        protocol, repeat, fold, slide_id, case_id, region_id, tile_id, selected (the region's tile
+        was kept).
     """
     kept = pair_quality.loc[pair_quality["kept"].astype(bool), "region_id"]
-    regions = patches[["region_id", "slide_id"]].assign(selected=patches["tile_id"].isin(kept))
-    tested = folds.loc[folds["split"] == "test", [*RUN, "slide_id"]]
+    regions = patches[["region_id", "slide_id", "tile_id"]].assign(
+        selected=patches["tile_id"].isin(kept)
+    )
+    tested = folds.loc[folds["split"] == "test", [*RUN, "slide_id", "case_id"]]
     return tested.merge(regions, on="slide_id", how="inner")
 
 

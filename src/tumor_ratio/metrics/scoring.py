@@ -4,26 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 
-from tumor_ratio.metrics.aggregation import (
-    Interval,
-    slide_means,
-    slide_ratios,
-    slide_weights,
-    student_interval,
-)
-from tumor_ratio.metrics.agreement import (
-    REGION_METRICS,
-    Loss,
-    absolute_error,
-    balanced_accuracy,
-    squared_error,
-)
-from tumor_ratio.metrics.skill import gain, skill
+from tumor_ratio.metrics.aggregation import slide_means
+from tumor_ratio.metrics.agreement import Loss, absolute_error, squared_error
+from tumor_ratio.metrics.resampling import NO_INTERVAL
+from tumor_ratio.metrics.skill import gain, skill, skill_interval
+from tumor_ratio.metrics.unit_scores import Score, undefined_scores, unit_scores
+from tumor_ratio.metrics.unit_values import area_ratios, units_of, with_codes
 
 SKILLS: Final[dict[str, tuple[Loss, str, str]]] = {
     "mae": (absolute_error, "training_median", "oracle"),
@@ -33,20 +24,16 @@ SKILLS: Final[dict[str, tuple[Loss, str, str]]] = {
 
 COLUMNS: Final = [
     "approach", "supervision", "protocol", "reference", "unit", "regions", "output", "metric",
-    "value", "lower", "upper", "n_slides", "n_regions",
+    "aggregation", "value", "lower", "upper", "n_slides", "n_regions", "n_cases", "n_units",
+    "n_undefined",
+]  # fmt: skip
+
+USED: Final = [
+    "approach", "protocol", "repeat", "fold", "slide_id", "case_id", "tile_id", "reference",
+    "measured", "measured_um2", "raw", "calibrated", "he_um2", "selected",
 ]  # fmt: skip
 
 Limits = Mapping[str, tuple[pd.Series | None, pd.Series | None]]
-
-_NO_INTERVAL: Final = Interval(math.nan, math.nan)
-
-
-class Score(NamedTuple):
-    """One figure with its interval (NaN where none is given)."""
-
-    metric: str
-    value: float
-    interval: Interval = _NO_INTERVAL
 
 
 def score_table(
@@ -68,91 +55,80 @@ def score_table(
     """
     supervision = dict(zip(approaches["approach"], approaches["supervision"], strict=True))
     rows: list[dict[str, Any]] = []
-    # As numbers the slides' names are told apart in a hundredth of the time.
-    compared = compared.assign(slide_id=pd.factorize(compared["slide_id"], sort=True)[0])
-    for (protocol, reference), group in compared.groupby(["protocol", "reference"]):
+    for context, tables in compared_sets(compared):
+        limits = skill_limits(tables)
+        for approach, table in tables.items():
+            own = {
+                **context,
+                "approach": approach,
+                "supervision": supervision.get(approach, ""),
+                "n_regions": count_regions(table),
+                "n_cases": table["case_id"].nunique(),
+            }
+            rows += _score_rows(table, limits, own, confidence)
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def compared_sets(
+    compared: pd.DataFrame,
+) -> Iterator[tuple[dict[str, Any], dict[str, pd.DataFrame]]]:
+    """Each protocol, reference and set of regions, with the table of each approach.
+
+    Slides, cases and tiles are numbers in these tables.
+    """
+    several = any(compared[name].nunique() > 1 for name in ("repeat", "fold"))
+    # In a single fold rows are regions, whose many names are then of no use.
+    coded = with_codes(compared[[*USED, "region_id"] if several else USED])
+    for (protocol, reference), group in coded.groupby(["protocol", "reference"]):
         for regions, part in (("selected", group[group["selected"]]), ("admitted", group)):
             tables = {str(name): table for name, table in part.groupby("approach", sort=False)}
-            limits = skill_limits(tables)
-            for approach, table in tables.items():
-                context = {
-                    "approach": approach,
-                    "supervision": supervision.get(approach, ""),
-                    "protocol": protocol,
-                    "reference": reference,
-                    "regions": regions,
-                    "n_slides": table["slide_id"].nunique(),
-                    "n_regions": table["region_id"].nunique(),
-                }
-                rows += _score_rows(table, limits, context, confidence)
-    return pd.DataFrame(rows, columns=COLUMNS)
+            yield {"protocol": protocol, "reference": reference, "regions": regions}, tables
+
+
+def count_regions(table: pd.DataFrame) -> int:
+    """Distinct regions of one approach's table, as `compared_sets` gives it."""
+    return int(table["region_id"].nunique()) if "region_id" in table else len(table)
 
 
 def _score_rows(
     table: pd.DataFrame, limits: Limits, context: dict[str, Any], confidence: float
 ) -> Iterator[dict[str, Any]]:
-    """Rows of one approach on one set of regions: both outputs, both units."""
+    """Rows of one approach on one set of regions: both outputs, all units."""
     for output in ("raw", "calibrated"):
-        by_unit = {
-            "region": [
-                *region_scores(table, output, confidence),
-                *skill_scores(table, limits, output, confidence),
-            ],
-            "slide": slide_scores(table, output, confidence),
-        }
-        for unit, scores in by_unit.items():
-            for metric, value, (lower, upper) in scores:
-                figure = {"metric": metric, "value": value, "lower": lower, "upper": upper}
-                yield {**context, "output": output, "unit": unit, **figure}
-
-
-def region_scores(table: pd.DataFrame, output: str, confidence: float) -> Iterator[Score]:
-    """Slide-macro figures of one approach's regions, each with its Student's t interval.
-
-    Balanced accuracy weighs every slide the same as well; it has no interval here.
-    """
-    predicted = table[output].to_numpy(dtype=np.float64)
-    measured = table["measured"].to_numpy(dtype=np.float64)
-    defined = len(table) > 0 and bool(np.isfinite(predicted).all())
-    for name, loss in REGION_METRICS.items():
-        if not defined:
-            yield Score(name, math.nan)
-            continue
-        means = slide_means(loss(predicted, measured), table["slide_id"])
-        yield Score(name, float(means.mean()), student_interval(means, confidence))
-    weights = slide_weights(table["slide_id"])
-    balanced = balanced_accuracy(predicted, measured, weights) if defined else math.nan
-    yield Score("balanced_accuracy", balanced)
-
-
-def slide_scores(table: pd.DataFrame, output: str, confidence: float) -> Iterator[Score]:
-    """Figures of one approach's slide ratios, each slide one number.
-
-    The measured ratio of a slide is weighted by the regions' nuclear area on IHC, the predicted one
-    by that on H&E. Repeats pool within the slide.
-    """
-    slides = _slide_ratios(table, output)
-    defined = len(slides) > 0 and bool(slides.notna().all(axis=None))
-    predicted, measured = slides["predicted"].to_numpy(), slides["measured"].to_numpy()
-    for name, loss in REGION_METRICS.items():
-        if not defined:
-            yield Score(name, math.nan)
-            continue
-        values = loss(predicted, measured)
-        yield Score(name, float(values.mean()), student_interval(values, confidence))
-    balanced = balanced_accuracy(predicted, measured) if defined else math.nan
-    yield Score("balanced_accuracy", balanced)
+        for unit, values, n_undefined in units_of(table, output):
+            within = unit != "slide"
+            scores = (
+                list(undefined_scores(within))
+                if values is None
+                else list(unit_scores(values, confidence, within=within))
+            )
+            if unit == "region":
+                scores += skill_scores(table, limits, output, confidence)
+            for score in scores:
+                yield {
+                    **context,
+                    "output": output,
+                    "unit": unit,
+                    "n_undefined": n_undefined,
+                    "metric": score.metric,
+                    "aggregation": score.aggregation,
+                    "value": score.value,
+                    "lower": score.interval.lower,
+                    "upper": score.interval.upper,
+                    "n_slides": score.n_slides,
+                    "n_units": score.n_units,
+                }
 
 
 def skill_limits(tables: Mapping[str, pd.DataFrame]) -> Limits:
-    """Slide losses of the constant baseline and of the ceiling, by the name of the metric.
+    """Losses by case of the constant baseline and of the ceiling, by the name of the metric.
 
     Both are taken raw: a constant and an oracle have nothing to calibrate.
     """
     return {
         name: (
-            slide_losses(tables.get(baseline), "raw", loss),
-            slide_losses(tables.get(ceiling), "raw", loss),
+            case_losses(tables.get(baseline), "raw", loss),
+            case_losses(tables.get(ceiling), "raw", loss),
         )
         for name, (loss, baseline, ceiling) in SKILLS.items()
     }
@@ -161,16 +137,20 @@ def skill_limits(tables: Mapping[str, pd.DataFrame]) -> Limits:
 def skill_scores(
     table: pd.DataFrame, limits: Limits, output: str, confidence: float
 ) -> Iterator[Score]:
-    """Gain over the constant baseline, with its paired interval, and skill where it is defined."""
+    """Gain over the constant baseline and skill, where they are defined, with their intervals."""
+    n_slides = table["slide_id"].nunique()
     for name, (base, best) in limits.items():
-        own = slide_losses(table, output, SKILLS[name][0])
-        if base is None or own is None:
-            yield Score(f"gain_{name}", math.nan)
-            yield Score(f"skill_{name}", math.nan)
-            continue
-        yield Score(f"gain_{name}", *gain(base, own, confidence))
-        share = math.nan if best is None else skill(base, own, best, confidence)
-        yield Score(f"skill_{name}", share)
+        own = case_losses(table, output, SKILLS[name][0])
+        found, share = (math.nan, NO_INTERVAL), (math.nan, NO_INTERVAL)
+        if base is not None and own is not None:
+            found = gain(base, own, confidence)
+            if best is not None:
+                share = (
+                    skill(base, own, best, confidence),
+                    skill_interval(base, own, best, confidence),
+                )
+        yield Score(f"gain_{name}", "slide_macro", *found, n_slides, len(table))
+        yield Score(f"skill_{name}", "pooled", *share, n_slides, len(table))
 
 
 def slide_table(compared: pd.DataFrame, output: str) -> pd.DataFrame:
@@ -188,25 +168,22 @@ def slide_table(compared: pd.DataFrame, output: str) -> pd.DataFrame:
     """
     columns = ["approach", "slide_id", "measured", "predicted"]
     parts = [
-        _slide_ratios(table, output).reset_index(names="slide_id").assign(approach=approach)
+        area_ratios(table, output, "slide_id")
+        .reset_index(names="slide_id")
+        .assign(approach=approach)
         for approach, table in compared.groupby("approach", sort=False)
     ]
     return pd.concat(parts)[columns] if parts else pd.DataFrame(columns=columns)
 
 
-def _slide_ratios(table: pd.DataFrame, output: str) -> pd.DataFrame:
-    slides = table["slide_id"]
-    return pd.DataFrame(
-        {
-            "measured": slide_ratios(table["measured"], table["measured_um2"], slides),
-            "predicted": slide_ratios(table[output], table["he_um2"], slides),
-        }
-    )
+def case_losses(table: pd.DataFrame | None, output: str, loss: Loss) -> pd.Series | None:
+    """Mean loss of each case; None where the approach or one of its values is missing.
 
-
-def slide_losses(table: pd.DataFrame | None, output: str, loss: Loss) -> pd.Series | None:
-    """Mean loss of each slide; None where the approach or one of its values is missing."""
+    Regions, and the repeats of each, are averaged within their slide, slides within their case.
+    """
     if table is None or table.empty or table[output].isna().any():
         return None
     values = loss(table[output].to_numpy(np.float64), table["measured"].to_numpy(np.float64))
-    return slide_means(values, table["slide_id"])
+    slides = slide_means(values, table["slide_id"])
+    case_of = table.drop_duplicates("slide_id").set_index("slide_id")["case_id"]
+    return slides.groupby(case_of.reindex(slides.index)).mean()

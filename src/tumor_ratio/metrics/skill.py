@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from tumor_ratio.metrics.aggregation import Interval, student_interval
+from tumor_ratio.metrics.resampling import NO_INTERVAL, jackknife_interval, without_each
 
 
 def gain(
@@ -23,7 +24,7 @@ def gain(
 
     Parameters
     ----------
-    baseline, approach : mean loss of each slide, indexed by slide id; the same slides in both.
+    baseline, approach : mean loss of each slide (or case), indexed by its id; the same in both.
     confidence : of the interval.
 
     Raises
@@ -45,7 +46,7 @@ def skill(
 
     Parameters
     ----------
-    baseline, approach, ceiling : mean loss of each slide, indexed by slide id; the same slides.
+    baseline, approach, ceiling : mean loss of each slide (or case), by its id; the same in all.
     confidence : of the interval of L_b - L_c that decides whether the skill is defined.
 
     Returns
@@ -58,3 +59,18 @@ def skill(
     if not (interval.lower > 0 or interval.upper < 0):
         return math.nan
     return gain(baseline, approach, confidence)[0] / possible
+
+
+def skill_interval(
+    baseline: pd.Series, approach: pd.Series, ceiling: pd.Series, confidence: float = 0.95
+) -> Interval:
+    """The jackknife's interval of the skill, a ratio of means over slides.
+
+    Parameters are those of `skill`; NaN where that is undefined.
+    """
+    value = skill(baseline, approach, ceiling, confidence)
+    if math.isnan(value):
+        return NO_INTERVAL
+    losses = np.stack([each.reindex(baseline.index) for each in (baseline, approach, ceiling)], 1)
+    base, own, best = without_each(losses.astype(np.float64)).T
+    return jackknife_interval(value, (base - own) / (base - best), confidence)

@@ -34,8 +34,9 @@ DEFINITIONS: Final = (
     ),
     (
         "interval",
-        "Student’s t over slides, with one degree of freedom less than there are slides. The "
-        "slide is the unit of independence; few slides make wide intervals.",
+        "Student’s t over slides, with one degree of freedom less than there are slides; for what "
+        "is no mean over slides with the jackknife’s standard error. The slide (the case, where "
+        "several slides share one) is the unit of independence; few slides make wide intervals.",
     ),
     (
         "bin accuracy",
@@ -48,9 +49,26 @@ DEFINITIONS: Final = (
         "one over the number of bins that occur. Every slide weighs the same.",
     ),
     (
-        "slide ratio",
-        "Mean of a slide’s regions weighted by their nuclear area, on IHC for the measured and "
-        "on H&E for the predicted ratio.",
+        "bias, limits of agreement",
+        "Mean of predicted minus measured, and that mean plus and minus 1.96 standard deviations "
+        "(Bland and Altman).",
+    ),
+    (
+        "R², CCC, ICC(2,1)",
+        "R² is the squared error against the variance of the measured ratios (not a squared "
+        "correlation, and below 0 if worse than their mean); Lin’s concordance and the "
+        "intraclass correlation ask for equal values, not only for a line. Every slide weighs "
+        "the same.",
+    ),
+    (
+        "correlation within, between",
+        "Within: inside slides, whatever lies between them. Between: of slide ratios. That of "
+        "all regions mixes both. Undefined for a constant.",
+    ),
+    (
+        "tile ratio, slide ratio",
+        "Mean of a tile’s or slide’s regions weighted by their nuclear area, on IHC for the "
+        "measured and on H&E for the predicted ratio.",
     ),
     (
         "gain",
@@ -64,6 +82,12 @@ DEFINITIONS: Final = (
         "ceiling. Skill is the approach’s gain over the oracle’s: not clipped, and undefined "
         "where the interval of the oracle’s gain includes 0. On real slides the truth is "
         "unknown and no skill is claimed.",
+    ),
+    (
+        "paired comparison",
+        "Difference in MAE on the same slides, with its interval; the p-value is the share of "
+        "all ways to flip the slides’ signs that differ as much, adjusted by Holm’s method for "
+        "the number of pairs. Four slides cannot give less than 0.125.",
     ),
     (
         "raw, calibrated",

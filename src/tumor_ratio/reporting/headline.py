@@ -10,7 +10,19 @@ import pandas as pd
 
 ROLES: Final = ("model", "baseline", "ceiling")
 
-UNITS: Final = ("region", "slide")
+LOGGED: Final = (
+    *(f"region_{name}" for name in ("rmse", "r2", "ccc", "bias", "gain_mae", "gain_mse")),
+    *("region_skill_mae", "region_skill_mse", "slide_icc_2_1"),
+    *(
+        f"{unit}_{name}"
+        for unit in ("region", "slide")
+        for name in (
+            "mae", "mse", "within_0_05", "within_0_1", "within_0_2", "bin_accuracy",
+            "balanced_accuracy",
+        )
+    ),
+)  # fmt: skip
+"""Figures that a run's comparison shows. Constants have them, too: so no correlations."""
 
 
 class Headline(NamedTuple):
@@ -93,7 +105,7 @@ def headline_metrics(
 ) -> dict[str, dict[str, float]]:
     """`{approach: {metric: value}}` of the headline, with the same names for every approach.
 
-    Beside the headline's `<unit>_<metric>`: `region_mae_calibrated` and `region_mae_admitted`, the
+    The headline's figures in `LOGGED`, and `region_mae_calibrated` and `region_mae_admitted`, the
     primary metric on the other output and on the other set of regions. What is undefined is left
     out; it is undefined for all approaches alike, or follows from missing validation labels.
     """
@@ -106,11 +118,7 @@ def headline_metrics(
         rows = pick(scores, other)
         rows = rows[(rows["unit"] == "region") & (rows["metric"] == "mae")]
         table[name] = rows.set_index("approach")["value"]
-    names = [
-        column
-        for column in table.columns
-        if column.startswith(UNITS) and not column.endswith(("_lower", "_upper"))
-    ]
+    names = [name for name in (*LOGGED, *others) if name in table.columns]
     return {
         str(approach): {name: float(row[name]) for name in names if math.isfinite(row[name])}
         for approach, row in table.iterrows()
