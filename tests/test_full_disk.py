@@ -33,7 +33,8 @@ from tumor_ratio.datasets.errors import NotMadeYetError
 from tumor_ratio.datasets.failures import read_failures, write_failures
 from tumor_ratio.datasets.partitions import SlidePartitions
 from tumor_ratio.datasets.tables import TableDataset
-from tumor_ratio.datasets.trained_model import TrainedModelDataset, read_history
+from tumor_ratio.datasets.trained_model import TrainedModelDataset
+from tumor_ratio.datasets.trainings import read_history
 from tumor_ratio.datasets.whole_files import (
     FigureDataset,
     InteractiveFigureDataset,

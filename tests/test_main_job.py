@@ -127,6 +127,28 @@ def test_killed_runs_continue_to_equal_tables_and_weights(
     assert {run.info.status for run in runs} == {"FINISHED", "KILLED"}
 
 
+def test_a_cross_validation_goes_on_in_the_fold_it_was_killed_in(tmp_path: Path) -> None:
+    job = Job.in_folder(tmp_path)
+    options = "--params=protocol=cross_validation,split.folds=2,approaches=resnet18"
+    models = job.data / "06_models" / "resnet18"
+
+    def in_second_fold() -> bool:
+        started = [path for path in models.glob("*") if any(path.glob("checkpoints/*"))]
+        return len(started) == 1 and len(list(models.glob("*/card.json"))) == 1
+
+    job.killed_when(in_second_fold, options)
+    code, printed = job.run(options)
+    assert code == 0, printed[-4000:]
+    assert printed.count("reusing the finished training") == 1
+    assert "resnet18, fold 2 of 2: epoch 2 of 2" in printed
+    predictions = pd.read_parquet(job.newest("07_model_output/resnet18/predictions.parquet"))
+    assert set(predictions["fold"]) == {0, 1}
+    approaches = pd.read_csv(job.newest("08_reporting/approaches.csv"), comment="#")
+    assert approaches.set_index("approach").at["resnet18", "coverage"] == 1
+    compared = pd.read_parquet(job.newest("08_reporting/compared_regions.parquet"))
+    assert compared["slide_id"].nunique() == 5  # every slide is tested
+
+
 @pytest.mark.parametrize("option", ["--pipeline=regression", "--pipelines=regression"])
 def test_missing_inputs_name_the_pipelines_to_run_first(tmp_path: Path, option: str) -> None:
     code, printed = Job.in_folder(tmp_path).run(option)

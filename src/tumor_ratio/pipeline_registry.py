@@ -1,5 +1,9 @@
 """The pipelines by name, in the order of the story."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 from kedro.pipeline import Pipeline
 
 from tumor_ratio.pipelines import (
@@ -14,6 +18,7 @@ from tumor_ratio.pipelines import (
     nuclei_training,
     prediction,
     regression,
+    stress,
 )
 
 ON_REQUEST = (
@@ -23,8 +28,38 @@ ON_REQUEST = (
     "label_validation",
     "nuclei_export",
     "prediction",
+    "stress",
 )
 """Registered, but not part of a plain `kedro run`."""
+
+PIPELINES_OF = {
+    baseline_ilastik.APPROACH: "baseline_ilastik",
+    gan_translation.APPROACH: "gan_translation",
+}
+"""Approaches with a pipeline of their own; every other one is a network of `regression`."""
+
+DEFAULT_APPROACHES = (*PIPELINES_OF, *regression.APPROACHES)
+
+
+class _Chosen:
+    approaches: tuple[str, ...] = DEFAULT_APPROACHES
+
+
+def choose_approaches(approaches: Sequence[str]) -> bool:
+    """From now on register pipelines for these approaches.
+
+    Parameters
+    ----------
+    approaches : what the main job runs and compares, in the order in which it shows them.
+
+    Returns
+    -------
+    bool
+        Whether that is another choice than before: pipelines registered earlier are out of date.
+    """
+    changed = _Chosen.approaches != tuple(approaches)
+    _Chosen.approaches = tuple(approaches)
+    return changed
 
 
 def register_pipelines() -> dict[str, Pipeline]:
@@ -33,25 +68,27 @@ def register_pipelines() -> dict[str, Pipeline]:
     Each is a namespace of its nodes, so that kedro-viz shows it as one box; datasets and parameters
     keep their names.
     """
+    approaches = _Chosen.approaches
+    networks = [name for name in approaches if name not in PIPELINES_OF]
     plain = {
         "data_processing": data_processing.create_pipeline(),
         "ground_truth": ground_truth.create_pipeline(),
         "baseline_ilastik": baseline_ilastik.create_pipeline(),
         "gan_translation": gan_translation.create_pipeline(),
-        "regression": regression.create_pipeline(regression.APPROACHES),
-        "evaluation": evaluation.create_pipeline(
-            (baseline_ilastik.APPROACH, gan_translation.APPROACH, *regression.APPROACHES)
-        ),
+        "regression": regression.create_pipeline(networks),
+        "evaluation": evaluation.create_pipeline(approaches),
         "gan_load_sizes": gan_translation.create_load_size_pipeline(),
         "nuclei_training": nuclei_training.create_pipeline(),
         "label_validation": label_validation.create_pipeline(),
         "nuclei_export": nuclei_export.create_pipeline(),
         "gan_export": gan_export.create_pipeline(),
         "prediction": prediction.create_pipeline(),
+        "stress": stress.create_pipeline(networks),
     }
     pipelines = {
         name: Pipeline(pipeline, namespace=name, prefix_datasets_with_namespace=False)
         for name, pipeline in plain.items()
     }
-    main_job = [pipeline for name, pipeline in pipelines.items() if name not in ON_REQUEST]
+    left_out = {name for approach, name in PIPELINES_OF.items() if approach not in approaches}
+    main_job = [p for name, p in pipelines.items() if name not in {*ON_REQUEST, *left_out}]
     return {"__default__": sum(main_job, Pipeline([])), **pipelines}

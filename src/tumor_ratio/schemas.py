@@ -205,9 +205,11 @@ class SectionAgreement(Table):
 
 
 class TrainingPatches(Table):
-    """A sampled patch of a training or validation slide, with what it teaches."""
+    """A sampled patch of a fold's training or validation slide, with what it teaches."""
 
-    region_id: Series[str] = pa.Field(unique=True)
+    repeat: Series[int] = pa.Field(ge=0)
+    fold: Series[int] = pa.Field(ge=0)
+    region_id: Series[str]
     slide_id: Series[str]
     tile_id: Series[str]
     kind: Series[str] = pa.Field(isin=["patch"])
@@ -222,6 +224,11 @@ class TrainingPatches(Table):
     lower: Series[float] = pa.Field(**RATIO)
     upper: Series[float] = pa.Field(**RATIO)
     """The ratio's interval; NaN by methods that give none."""
+
+    class Config(Table.Config):
+        """A patch trains or validates once in a fold."""
+
+        unique = ["repeat", "fold", "region_id"]  # noqa: RUF012
 
 
 class TrainingParts(Table):
@@ -303,7 +310,7 @@ class LoadSizeScores(Table):
 
 
 class Folds(Table):
-    """Which part of a protocol's fold a slide belongs to."""
+    """Which part of a protocol's fold a slide belongs to: one, as `metrics.folds` checks."""
 
     protocol: Series[str]
     repeat: Series[int] = pa.Field(ge=0)
@@ -311,11 +318,6 @@ class Folds(Table):
     slide_id: Series[str]
     case_id: Series[str]
     split: Series[str] = pa.Field(isin=["train", "validation", "test"])
-
-    class Config(Table.Config):
-        """A slide has one split in a fold."""
-
-        unique = ["protocol", "repeat", "fold", "slide_id"]  # noqa: RUF012
 
 
 class Predictions(Table):
@@ -499,3 +501,75 @@ class LabelMethods(Table):
     """Found over true, pooled over the regions."""
     negatives_found: Series[float] = pa.Field(nullable=True)
     seconds_per_mpx: Series[float] = pa.Field(ge=0)
+
+
+class StressRegions(Table):
+    """What the label and each approach say of a region of a slide, stressed or not."""
+
+    family: Series[str]
+    stress: Series[str]
+    """The factor; "none" for the slide without one."""
+    slide_id: Series[str]
+    region_id: Series[str]
+    """Equal for a slide and its stressed twin."""
+    approach: Series[str]
+    """`label` is the ratio measured on the IHC section."""
+    reference: Series[str] = pa.Field(isin=["ihc_true", "he_true"])
+    true_ratio: Series[float] = pa.Field(**RATIO)
+    """NaN where the section shows too few nuclei."""
+    tumor_ratio: Series[float] = pa.Field(nullable=True)
+    reason: Series[str]
+    """Why the label is undefined on the whole slide; empty where it is not."""
+
+    class Config(Table.Config):
+        """An approach says one thing of a region."""
+
+        unique = ["approach", "region_id"]  # noqa: RUF012
+
+
+class StressScores(Table):
+    """Error of the label and of each approach with one factor, beside the error without it."""
+
+    family: Series[str]
+    stress: Series[str]
+    strength: Series[float] = pa.Field(ge=0)
+    """0 without stress."""
+    approach: Series[str]
+    reference: Series[str] = pa.Field(isin=["ihc_true", "he_true"])
+    mae: Series[float] = pa.Field(nullable=True)
+    mae_lower: Series[float] = pa.Field(nullable=True)
+    mae_upper: Series[float] = pa.Field(nullable=True)
+    mae_without: Series[float] = pa.Field(nullable=True)
+    """Of the same regions of the same slides without the factor; NaN without stress."""
+    change: Series[float] = pa.Field(nullable=True)
+    change_lower: Series[float] = pa.Field(nullable=True)
+    change_upper: Series[float] = pa.Field(nullable=True)
+    n_slides: Series[int] = pa.Field(ge=0)
+    n_regions: Series[int] = pa.Field(ge=0)
+    n_undefined: Series[int] = pa.Field(ge=0)
+    """Regions with a truth of which the approach says nothing."""
+    n_lost: Series[int] = pa.Field(ge=0)
+    """Regions whose truth the factor made undefined: too few nuclei are left."""
+
+    class Config(Table.Config):
+        """One row an approach and condition."""
+
+        unique = ["family", "stress", "approach"]  # noqa: RUF012
+
+
+class StressRankings(Table):
+    """The order of the approaches in a condition, and how it agrees with that without stress."""
+
+    family: Series[str]
+    stress: Series[str]
+    n_approaches: Series[int] = pa.Field(ge=0)
+    ranking: Series[str]
+    """Approaches from the smallest MAE to the largest."""
+    kendall_tau: Series[float] = pa.Field(ge=-1, le=1, nullable=True)
+    """Of the approaches' MAEs here and in the base condition; NaN with fewer than two."""
+    same_order: Series[bool]
+
+    class Config(Table.Config):
+        """One row a condition."""
+
+        unique = ["family", "stress"]  # noqa: RUF012

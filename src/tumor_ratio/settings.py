@@ -6,11 +6,13 @@ from pathlib import Path
 
 from kedro.config import OmegaConfigLoader
 
+from tumor_ratio.hooks.approaches import ApproachesHook
 from tumor_ratio.hooks.ilastik_projects import check_ilastik_projects
 from tumor_ratio.hooks.manifests import check_manifests
 from tumor_ratio.hooks.preflight import PreflightHook
 from tumor_ratio.hooks.summary import SummaryHook
 from tumor_ratio.hooks.tracking import TrackingHook
+from tumor_ratio.pipelines.regression import SHIPPED
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -36,9 +38,14 @@ CONFIG_LOADER_ARGS = {
 HOOKS = (
     TrackingHook(),
     SummaryHook(),
+    ApproachesHook(),
     # Of hooks that want to be first the last one is: it shows the errors of the others shortly.
     PreflightHook(
-        allowed_parameters=("workers", "cluster", "retrain", "approach"),
+        # Blocks of approaches that this run leaves out are fine, too.
+        allowed_parameters=(
+            *("workers", "cluster", "retrain", "approach", "approaches", "protocol"),
+            *SHIPPED,
+        ),
         checks=(check_manifests, check_ilastik_projects),
     ),
 )

@@ -1,59 +1,15 @@
 import json
-from functools import partial
-from pathlib import Path
 
 import pytest
+from counted_training import Killed, Notes, epochs_run, task
 from kedro.io import DatasetError
 
 from tumor_ratio import __version__
 from tumor_ratio.atomic import write_json
 from tumor_ratio.datasets import tracking
 from tumor_ratio.datasets.fingerprint import fingerprint
-from tumor_ratio.datasets.trained_model import (
-    ModelRef,
-    TrainedModelDataset,
-    metrics_of,
-    read_history,
-)
-from tumor_ratio.steps import step
-
-
-class Killed(BaseException):
-    """Stands for kill -9."""
-
-
-class Notes:
-    """Stands for an MLflow run."""
-
-    run_id = "run-1"
-
-    def __init__(self):
-        self.epochs, self.tags, self.files = [], {}, []
-
-    def log_history(self, history):
-        self.epochs += [(epoch, dict(metrics)) for epoch, metrics in history if metrics]
-
-    def set_tags(self, tags):
-        self.tags |= tags
-
-    def log_artifact(self, path, folder):
-        self.files.append(f"{folder}/{Path(path).name}")
-
-
-@step(version=1)
-def train(rate: float, log: str, *, folder: Path, on_epoch, die_in: int = -1) -> dict:
-    """Counts epochs in a checkpoint that it resumes from."""
-    checkpoint = folder / "checkpoint.txt"
-    done = int(checkpoint.read_text()) if checkpoint.exists() else 0
-    for epoch in range(done, 3):
-        with Path(log).open("a") as stream:
-            stream.write(f"{rate}:{epoch} ")
-        on_epoch({"loss": rate / (epoch + 1)}, epoch)
-        if epoch == int(Path(log + ".die").read_text() if Path(log + ".die").exists() else -1):
-            raise Killed
-        checkpoint.write_text(str(epoch + 1))
-    (folder / "model.safetensors").write_bytes(b"weights")
-    return {"approach": "tiny", "metrics": {"validation_mae": rate}, "training_data": "phantom"}
+from tumor_ratio.datasets.trained_model import ModelRef, TrainedModelDataset
+from tumor_ratio.datasets.trainings import metrics_of, read_history
 
 
 @pytest.fixture
@@ -62,14 +18,6 @@ def notes():
     tracking.track_in(run)
     yield run
     tracking.track_in(None)
-
-
-def task(path: Path, rate: float = 1.0):
-    return partial(train, rate, str(path / "log"))
-
-
-def epochs_run(path: Path) -> str:
-    return (path / "log").read_text().strip()
 
 
 def test_trained_once_then_reused(tmp_path, caplog, notes):

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from pandera.errors import SchemaError, SchemaErrors
 
-from tumor_ratio.schemas import Folds, RatioLabels, Regions
+from tumor_ratio.schemas import RatioLabels, Regions
 
 REGION = {
     "region_id": "s_x0_y0_s8_m0.5",
@@ -26,12 +26,6 @@ def test_regions_pass_and_repeated_ids_do_not():
     assert len(Regions.validate(pd.DataFrame([REGION]))) == 1
     with pytest.raises(SchemaError, match="not unique"):
         Regions.validate(pd.DataFrame([REGION, REGION]))
-
-
-def test_a_slide_has_one_split_in_a_fold():
-    row = {"protocol": "p", "repeat": 0, "fold": 0, "slide_id": "s", "case_id": "c"}
-    with pytest.raises(SchemaError, match="not unique"):
-        Folds.validate(pd.DataFrame([row | {"split": "train"}, row | {"split": "test"}]))
 
 
 def test_an_undefined_ratio_is_nan_and_a_ratio_over_one_is_refused():

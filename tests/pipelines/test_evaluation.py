@@ -17,11 +17,11 @@ from tumor_ratio.imaging.outlines import pack_outlines
 from tumor_ratio.imaging.regions import Region, regions_of, regions_table
 from tumor_ratio.imaging.slide import open_slide
 from tumor_ratio.metrics.ratios import region_ratios
+from tumor_ratio.phantom.region_truths import measure_slide_truths, widened
 from tumor_ratio.phantom.truth import truth_nuclei
 from tumor_ratio.pipelines.evaluation import create_pipeline, figures, nodes, report
 from tumor_ratio.pipelines.evaluation.examples import BEST, WORST, pick_examples
 from tumor_ratio.pipelines.evaluation.params import EvaluationParams
-from tumor_ratio.pipelines.evaluation.truths import measure_slide_truths, widened
 
 SIDE_PX, MPP, SLIDE_PX, TILE_PX = 56, 1.0, 448, 224
 SPLITS = ["train"] * 5 + ["validation"] * 2 + ["test"] * 4
@@ -391,6 +391,32 @@ def test_without_folds_everything_still_writes(world):
     page = page_of(empty, found)
     assert "No model could be scored" in page
     assert "Predicted by" not in page
+
+
+def test_folds_are_compared_as_one_and_the_first_folds_approach_is_named(world):
+    first = world.folds.assign(protocol="cross_validation")
+    swap = {"test": "train", "train": "test", "validation": "validation"}
+    second = first.assign(fold=1, split=first["split"].map(swap))
+    folds = pd.concat([first, second], ignore_index=True)
+    crossed = SimpleNamespace(**{**vars(world), "folds": folds})
+    net = world.network.assign(protocol="cross_validation")
+    label = world.labels[world.labels["label_method"] == "nucleus"].set_index("region_id")
+    held_out = folds[(folds["fold"] == 1) & (folds["split"] != "train")]
+    asked = world.patches[world.patches["slide_id"].isin(held_out["slide_id"])]["region_id"]
+    again = pd.DataFrame({"region_id": asked}).assign(
+        approach="resnet18", protocol="cross_validation", repeat=0, fold=1,
+        reference="ihc_measured", lower=np.nan, upper=np.nan,
+        tumor_ratio=label["tumor_ratio"].reindex(asked).fillna(0.1).to_numpy() + 0.01,
+    )  # fmt: skip
+    again["tumor_ratio_calibrated"] = again["tumor_ratio"]
+    both = pd.concat([net, again], ignore_index=True)
+    params = EvaluationParams(examples=1, headline={"protocol": "cross_validation"})
+    found = evaluate(crossed, params, resnet18=both, cyclegan=net.assign(approach="cyclegan"))
+    assert set(found.compared["slide_id"]) == set(folds.loc[folds["split"] == "test", "slide_id"])
+    assert found.approaches.set_index("approach").at["resnet18", "scored"]
+    page = page_of(crossed, found, params)
+    assert "cyclegan was not scored: ran in 1 of 2 folds only" in page
+    assert "split 2 times" in page
 
 
 def test_one_test_slide_has_figures_but_no_intervals(world):

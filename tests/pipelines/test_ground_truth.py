@@ -321,10 +321,24 @@ def test_slides_are_split_by_case_and_few_cases_are_said(pair, caplog):
     folds = Folds.validate(nodes.split_slides(Cohort(pairs, "x"), labels, patches, SplitParams()))
     assert sorted(folds["slide_id"]) == [f"s{i}" for i in range(8)]
     assert set(folds["split"]) == {"train", "validation", "test"}
+    crossing = SplitParams(protocol="cross_validation", folds=3, repeats=2, validation_share=0.2)
+    crossed = Folds.validate(nodes.split_slides(Cohort(pairs, "x"), labels, patches, crossing))
+    assert len(crossed) == 8 * 3 * 2
+    tested = crossed[crossed["split"] == "test"].groupby("repeat")["slide_id"]
+    assert tested.apply(sorted).tolist() == [sorted(folds["slide_id"])] * 2
     with caplog.at_level(logging.WARNING):
         none = nodes.split_slides(Cohort(pairs[:2], "x"), labels, patches, SplitParams())
     assert len(Folds.validate(none)) == 0
     assert "no split: 2 case(s)" in caplog.text
+
+
+def test_a_split_that_leaves_nothing_to_train_on_is_refused():
+    with pytest.raises(ValueError, match=r"test_share 0\.5 leave nothing to train on"):
+        SplitParams(validation_share=0.5, test_share=0.5)
+    with pytest.raises(ValueError, match="folds 2 leave nothing to train on"):
+        SplitParams(protocol="cross_validation", folds=2, validation_share=0.5)
+    with pytest.raises(ValueError, match="holdout"):
+        SplitParams(protocol="crossvalidation")
 
 
 def test_a_missing_model_stops_before_any_slide(pair):

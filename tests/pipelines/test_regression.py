@@ -14,14 +14,17 @@ from PIL import Image
 
 from tumor_ratio.cohort.pair import Cohort, SlidePair
 from tumor_ratio.datasets.fingerprint import fingerprint
+from tumor_ratio.datasets.trained_folds import TrainedFoldsDataset
 from tumor_ratio.datasets.trained_model import ModelRef, TrainedModelDataset
 from tumor_ratio.errors import ConfigurationError, SlideError
 from tumor_ratio.imaging.patches import PatchReader
-from tumor_ratio.imaging.regions import Region, iter_regions, regions_table
+from tumor_ratio.imaging.regions import Region, iter_regions, regions_of, regions_table
 from tumor_ratio.imaging.slide import open_slide
+from tumor_ratio.metrics.calibration import MonotoneMap
 from tumor_ratio.models.regressor_options import architecture_of
 from tumor_ratio.pipelines.regression import create_pipeline, nodes
 from tumor_ratio.pipelines.regression.params import RegressionParams, SamplingParams
+from tumor_ratio.pipelines.regression.prediction_step import predict_slide
 from tumor_ratio.pipelines.regression.sampling import (
     labelled_patches,
     parts_of_patches,
@@ -131,7 +134,7 @@ def tables(cohort_of: dict[str, int], ratios=None) -> dict[str, pd.DataFrame]:
 def test_only_kept_and_labelled_patches_of_training_and_validation_slides_are_taken():
     planted = tables({"a": 20, "c": 20, "d": 20})
     found = labelled_patches(**planted, label_method="nucleus", protocol="holdout")
-    TrainingPatches.validate(found)
+    TrainingPatches.validate(found.assign(repeat=0, fold=0))
     assert set(found["slide_id"]) == {"a", "c"}  # d is a test slide
     assert set(found["tile_id"]) == {"a-good", "c-good"}
     assert dict(found.groupby("slide_id")["split"].first()) == {"a": "train", "c": "validation"}
@@ -350,13 +353,14 @@ def run(
 ) -> tuple[pd.DataFrame, ModelRef, dict]:
     params = RegressionParams.model_validate({**FAST, **(change or {})})
     sampled = nodes.sample_patches(**planted, params=params)
-    task = nodes.train(cohort, sampled, TrainingParts.empty(), params, approach="mine")
+    (task,) = nodes.train(cohort, sampled, TrainingParts.empty(), params, approach="mine").values()
     told = {}
     card = task(folder=folder, on_epoch=lambda metrics, epoch: told.update({epoch: metrics}))
     model = ModelRef(folder, {**card, "fingerprint": "f" * 64})
-    tasks = nodes.predict(cohort, planted["patches"], planted["folds"], model, params)
+    models = {"fold_1": model}
+    tasks = nodes.predict(cohort, planted["patches"], planted["folds"], models, params)
     parts = {slide_id: Part(pickle.loads(pickle.dumps(task))()) for slide_id, task in tasks.items()}
-    return nodes.calibrate(parts, model), model, told
+    return nodes.calibrate(parts, models), model, told
 
 
 def test_the_pipeline_learns_what_is_planted_and_predicts_all_patches_of_held_out_slides(
@@ -396,7 +400,7 @@ def test_a_killed_training_step_goes_on_and_a_finished_one_is_not_repeated(cohor
     whole, *_ = run(cohort, tmp_path / "whole", planted)
     params = RegressionParams.model_validate(FAST)
     sampled = nodes.sample_patches(**planted, params=params)
-    task = nodes.train(cohort, sampled, TrainingParts.empty(), params, approach="mine")
+    (task,) = nodes.train(cohort, sampled, TrainingParts.empty(), params, approach="mine").values()
 
     def kill(metrics, epoch):
         if epoch == 3:
@@ -419,7 +423,9 @@ def test_the_trainings_fingerprint_follows_what_it_depends_on(cohort, tmp_path):
     def key(change: dict, approach: str = "mine") -> str:
         params = RegressionParams.model_validate({**FAST, **change})
         sampled = nodes.sample_patches(**planted, params=params)
-        task = nodes.train(cohort, sampled, TrainingParts.empty(), params, approach=approach)
+        (task,) = nodes.train(
+            cohort, sampled, TrainingParts.empty(), params, approach=approach
+        ).values()
         assert isinstance(task, partial)
         return fingerprint(task, tmp_path)
 
@@ -444,7 +450,7 @@ def test_slides_without_h_and_e_are_not_predicted(cohort):
         Cohort(tuple(pairs), "manifest"),
         planted["patches"],
         planted["folds"],
-        model,
+        {"fold_1": model},
         RegressionParams(),
     )
     assert list(tasks) == ["c"]
@@ -453,7 +459,8 @@ def test_slides_without_h_and_e_are_not_predicted(cohort):
 def test_a_model_of_other_patches_is_refused(cohort):
     planted = tables(dict.fromkeys("abcd", 24))
     model = ModelRef(Path("nowhere"), {"fingerprint": "f", "patch_px": 64, "mpp": 0.5})
-    tasks = nodes.predict(cohort, planted["patches"], planted["folds"], model, RegressionParams())
+    models = {"fold_1": model}
+    tasks = nodes.predict(cohort, planted["patches"], planted["folds"], models, RegressionParams())
     with pytest.raises(ConfigurationError, match=r"takes patches of 64 px at 0\.5 um/px"):
         tasks["c"]()
 
@@ -500,19 +507,119 @@ def test_the_model_dataset_trains_once_and_reuses(cohort, tmp_path, caplog):
     planted = tables(dict.fromkeys("abcd", 24))
     params = RegressionParams.model_validate(FAST)
     sampled = nodes.sample_patches(**planted, params=params)
-    task = nodes.train(cohort, sampled, TrainingParts.empty(), params, approach="mine")
-    dataset = TrainedModelDataset(str(tmp_path / "models"))
-    dataset.save(task)
-    first = dataset.load()
+    tasks = nodes.train(cohort, sampled, TrainingParts.empty(), params, approach="mine")
+    dataset = TrainedFoldsDataset(str(tmp_path / "models"))
+    dataset.save(tasks)
+    first = dataset.load()["fold_1"]
     weights = (first.folder / "model.safetensors").stat().st_mtime_ns
     with caplog.at_level(logging.INFO):
-        dataset.save(task)
+        dataset.save(tasks)
     assert "reusing the finished training" in caplog.text
     again = dataset.load()
-    assert again.card == first.card
-    assert (again.folder / "model.safetensors").stat().st_mtime_ns == weights
+    assert again["fold_1"].card == first.card
+    assert "fold" not in first.card
+    assert (again["fold_1"].folder / "model.safetensors").stat().st_mtime_ns == weights
     tasks = nodes.predict(cohort, planted["patches"], planted["folds"], again, params)
     assert len(tasks["d"]()) == 24 + 5
+    assert TrainedModelDataset(str(tmp_path / "models")).load().card == first.card
+
+
+# --- cross-validation
+
+
+def crossed(planted: dict, repeats: int = 1) -> dict:
+    """The same slides in two folds: in the second one, c and d train and a and b are held out."""
+    parts = [SPLITS, {"c": "train", "d": "train", "a": "validation", "b": "test"}]
+    folds = [
+        planted["folds"].assign(
+            protocol="cross_validation",
+            repeat=repeat,
+            fold=fold,
+            split=planted["folds"]["slide_id"].map(parts[(fold + repeat) % 2]),
+        )
+        for repeat in range(repeats)
+        for fold in range(2)
+    ]
+    return {**planted, "folds": Folds.validate(pd.concat(folds, ignore_index=True))}
+
+
+def test_each_fold_samples_its_own_slides():
+    planted = crossed(tables(dict.fromkeys("abcd", 24)))
+    params = RegressionParams(**FAST, protocol="cross_validation")
+    sampled = nodes.sample_patches(**planted, params=params)
+    TrainingPatches.validate(sampled)
+    found = sampled.groupby(["fold", "split"])["slide_id"].agg(lambda own: "".join(sorted({*own})))
+    assert found.to_dict() == {
+        (0, "train"): "ab", (0, "validation"): "c", (1, "train"): "cd", (1, "validation"): "a",
+    }  # fmt: skip
+    spoiled = planted["folds"].copy()
+    again = spoiled[(spoiled["fold"] == 1) & (spoiled["slide_id"] == "c")].assign(split="test")
+    with pytest.raises(ConfigurationError, match="slide c is in test and train of one fold"):
+        nodes.sample_patches(**{**planted, "folds": pd.concat([spoiled, again])}, params=params)
+
+
+def test_a_folds_training_depends_on_its_own_patches_and_parts(cohort, tmp_path):
+    planted = crossed(tables(dict.fromkeys("abcd", 24)))
+    params = RegressionParams(**FAST, protocol="cross_validation", loss={"parts": 2})
+    sampled = nodes.sample_patches(**planted, params=params)
+    nuclei = nuclei_at([(x, y, False) for x in range(0, 800, 4) for y in range(0, 64, 4)])
+    parts = nodes.sample_parts(cohort, dict.fromkeys("abcd", Part(nuclei)), sampled, params)
+    TrainingParts.validate(parts)
+    assert not parts.duplicated(["region_id", "row", "column"]).any()
+    tasks = nodes.train(cohort, sampled, parts, params, approach="mine")
+    assert list(tasks) == ["fold_1", "fold_2"]
+    for task, slides in zip(tasks.values(), ("ab", "cd"), strict=True):
+        _, pairs, table, own, *_ = task.args
+        taught = table.loc[table["split"] == "train"]
+        assert set(taught["slide_id"]) == set(slides)
+        assert set(own["region_id"]) == set(taught["region_id"])  # none of validation slides
+        assert {pair.slide_id for pair in pairs} == set(table["slide_id"])
+    first, second = (fingerprint(task, tmp_path) for task in tasks.values())
+    assert first != second
+    twice = crossed(tables(dict.fromkeys("abcd", 24)), repeats=2)
+    more = nodes.sample_patches(**twice, params=params)
+    again = nodes.train(cohort, more, parts, params, approach="mine")
+    assert list(again) == [f"repeat_{r}_fold_{f}" for r in (1, 2) for f in (1, 2)]
+    assert [fingerprint(task, tmp_path) for task in again.values()][:2] == [first, second]
+    assert again["repeat_2_fold_1"].keywords["fold"].title("mine") == (
+        "mine, repeat 2 of 2, fold 1 of 2"
+    )
+
+
+def test_folds_train_and_predict_their_own_slides(cohort, tmp_path, caplog):
+    caplog.set_level("INFO")
+    planted = crossed(tables(dict.fromkeys("abcd", 24)))
+    params = RegressionParams(**FAST, protocol="cross_validation")
+    sampled = nodes.sample_patches(**planted, params=params)
+    tasks = nodes.train(cohort, sampled, TrainingParts.empty(), params, approach="mine")
+    dataset = TrainedFoldsDataset(str(tmp_path / "mine"))
+    dataset.save(tasks)
+    models = dataset.load()
+    assert "mine, fold 1 of 2: epoch 16 of 16" in caplog.text
+    assert "mine, fold 2 of 2: epoch 16 of 16" in caplog.text
+    assert [(m.card["repeat"], m.card["fold"]) for m in models.values()] == [(0, 0), (0, 1)]
+    assert models["fold_2"].card["slides"] == {"train": ["c", "d"], "validation": ["a"]}
+    work = nodes.predict(cohort, planted["patches"], planted["folds"], models, params)
+    assert list(work) == list("abcd")
+    done = {name: Part(pickle.loads(pickle.dumps(task))()) for name, task in work.items()}
+    predictions = Predictions.validate(nodes.calibrate(done, models))
+    slides = planted["patches"].set_index("region_id")["slide_id"]
+    held = predictions.assign(slide_id=slides.reindex(predictions["region_id"]).to_numpy())
+    assert held.groupby("fold")["slide_id"].agg(lambda own: "".join(sorted({*own}))).to_dict() == {
+        0: "cd", 1: "ab",
+    }  # fmt: skip
+    assert set(predictions["protocol"]) == {"cross_validation"}
+    for name, fold, slide in (("fold_1", 0, "d"), ("fold_2", 1, "b")):
+        model = models[name]
+        own = held[(held["fold"] == fold) & (held["slide_id"] == slide)]
+        alone = predict_slide(
+            cohort[slide].he, regions_of(planted["patches"], slide), model, params.prediction
+        )
+        np.testing.assert_array_equal(own["tumor_ratio"], alone["tumor_ratio"])
+        monotone = MonotoneMap.from_record(model.card["calibration"])
+        np.testing.assert_array_equal(
+            own["tumor_ratio_calibrated"], monotone.apply(alone["tumor_ratio"].to_numpy())
+        )
 
 
 # --- further options
@@ -579,7 +686,7 @@ def test_an_ensemble_of_the_pipeline_is_one_model_and_resumes(cohort, tmp_path):
 
     params = RegressionParams.model_validate({**FAST, **change})
     sampled = nodes.sample_patches(**planted, params=params)
-    task = nodes.train(cohort, sampled, TrainingParts.empty(), params, approach="mine")
+    (task,) = nodes.train(cohort, sampled, TrainingParts.empty(), params, approach="mine").values()
 
     def kill(metrics, epoch):
         if epoch == 5:
@@ -607,9 +714,9 @@ def test_flips_of_prediction_train_nothing_anew_and_change_the_answers(cohort, t
         {**FAST, "prediction": {**FAST["prediction"], "flips": "dihedral"}}
     )
     assert params.learning() == RegressionParams.model_validate(FAST).learning()
-    tasks = nodes.predict(cohort, planted["patches"], planted["folds"], model, params)
+    tasks = nodes.predict(cohort, planted["patches"], planted["folds"], {"fold_1": model}, params)
     parts = {slide_id: Part(task()) for slide_id, task in tasks.items()}
-    flipped = nodes.calibrate(parts, model)
+    flipped = nodes.calibrate(parts, {"fold_1": model})
     difference = (flipped["tumor_ratio"] - plain["tumor_ratio"]).abs()
     assert 0 < difference.max() < 0.3
 
@@ -627,7 +734,8 @@ def test_resnet18_bins_says_how_often_its_classes_are_right(cohort, tmp_path):
     assert model.card["architecture"]["bins"] == [0.2, 0.5]
     plain = RegressionParams()
     sampled = nodes.sample_patches(**planted, params=plain)
-    task = nodes.train(cohort, sampled, TrainingParts.empty(), plain, approach="resnet18_bins")
+    tasks = nodes.train(cohort, sampled, TrainingParts.empty(), plain, approach="resnet18_bins")
+    (task,) = tasks.values()
     with pytest.raises(ConfigurationError, match=r"set `resnet18_bins\.head\.bins`"):
         task(folder=tmp_path / "none", on_epoch=lambda metrics, epoch: None)
 
@@ -674,7 +782,7 @@ def test_labels_that_do_not_say_what_a_loss_needs_are_refused(cohort, tmp_path, 
         {**FAST, "loss": {"name": name}, "head": {"bounded": True}}
     )
     sampled = nodes.sample_patches(**planted, params=params)
-    task = nodes.train(cohort, sampled, TrainingParts.empty(), params, approach="mine")
+    (task,) = nodes.train(cohort, sampled, TrainingParts.empty(), params, approach="mine").values()
     with pytest.raises(ConfigurationError, match=message):
         task(folder=tmp_path / "m", on_epoch=lambda metrics, epoch: None)
 
@@ -734,7 +842,7 @@ def test_the_model_dataset_keeps_publishes_and_gives_back_all_members(
         {**FAST, "ensemble": 2, "training": {**FAST["training"], "epochs": 2}}
     )
     sampled = nodes.sample_patches(**planted, params=params)
-    task = nodes.train(cohort, sampled, TrainingParts.empty(), params, approach="mine")
+    (task,) = nodes.train(cohort, sampled, TrainingParts.empty(), params, approach="mine").values()
     published = []
     monkeypatch.setattr(
         "tumor_ratio.datasets.tracking.log_artifact", lambda path, place: published.append(path)
@@ -746,7 +854,7 @@ def test_the_model_dataset_keeps_publishes_and_gives_back_all_members(
     assert names == {"card.json", "history.json", "model.safetensors", "model_02.safetensors"}
     history = json.loads((model.folder / "history.json").read_text())
     assert [history[str(epoch)]["member"] for epoch in range(1, 5)] == [1, 1, 2, 2]
-    predict = nodes.predict(cohort, planted["patches"], planted["folds"], model, params)
+    predict = nodes.predict(cohort, planted["patches"], planted["folds"], {"fold_1": model}, params)
     assert np.isfinite(predict["d"]()["tumor_ratio"]).all()
 
 

@@ -36,11 +36,6 @@ def log_metrics(metrics: Mapping[str, float], step: int = 0) -> None:
     log_history([(step, metrics)])
 
 
-def log_epoch(metrics: Mapping[str, float], step: int) -> None:
-    """Log an epoch's metrics; `step` is its number."""
-    log_history([(step, metrics)])
-
-
 def log_history(history: Sequence[Epoch]) -> None:
     """Log the metrics of many epochs at once."""
     if _Current.run:

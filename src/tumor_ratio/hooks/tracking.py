@@ -19,12 +19,8 @@ from kedro.pipeline.node import Node
 from tumor_ratio.datasets import tracking
 from tumor_ratio.datasets.mlflow_runs import TRAINED_IN, RunTree, TrackedRun
 from tumor_ratio.datasets.mlflow_store import make_store
-from tumor_ratio.datasets.trained_model import (
-    ModelRef,
-    TrainedModelDataset,
-    metrics_of,
-    read_history,
-)
+from tumor_ratio.datasets.trained_folds import TrainedFoldsDataset
+from tumor_ratio.datasets.trained_model import TrainedModelDataset
 from tumor_ratio.hooks.parameters import flat, parameters_of, without_namespace
 from tumor_ratio.reporting.stamps import RESEARCH_USE
 
@@ -147,23 +143,26 @@ class TrackingHook:
         assert self._tree is not None
         is_new = not self._tree.knows(approach)
         run = self._tree.child(approach)
-        model = self._model_of(approach) if is_new else None
-        if model is not None:
-            run.log_history([*read_history(model.folder), (0, metrics_of(model))])
-            trained_in = model.card["mlflow_run_id"]
+        models = self._models_of(approach) if is_new else None
+        if models is not None:
+            history, trained_in = models.tracked()
+            run.log_history(history)
             if trained_in:
                 run.set_tags({TRAINED_IN: trained_in})
                 run.copy_parameters(trained_in)
         return run
 
-    def _model_of(self, approach: str) -> ModelRef | None:
+    def _models_of(self, approach: str) -> TrainedModelDataset | TrainedFoldsDataset | None:
         assert self._catalog is not None
         for pipeline in dict(registry).values():
             for node in pipeline.nodes:
                 for name in node.outputs if approach_of(node) == approach else ():
                     dataset = self._catalog.get(name)
-                    if isinstance(dataset, TrainedModelDataset) and dataset.exists():
-                        return dataset.load()
+                    if (
+                        isinstance(dataset, TrainedModelDataset | TrainedFoldsDataset)
+                        and dataset.exists()
+                    ):
+                        return dataset
         return None
 
     def _close(self, status: str) -> None:

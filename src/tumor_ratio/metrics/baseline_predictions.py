@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from tumor_ratio.metrics.baselines import RIDGES, choose_ridge, constant_baselines
 from tumor_ratio.metrics.calibration import fit_monotone
+from tumor_ratio.metrics.folds import check_folds
 from tumor_ratio.schemas import Predictions
 
 FloatArray = NDArray[np.float64]
@@ -46,14 +47,10 @@ def baseline_predictions(
         constants have nothing to calibrate. NaN where a baseline could not be fitted; empty without
         folds.
     """
-    kept = pair_quality.loc[pair_quality["kept"].astype(bool), "region_id"]
-    label = references.loc[references["reference"] == reference, ["region_id", "tumor_ratio"]]
-    regions = (
-        patches[["region_id", "slide_id"]]
-        .assign(selected=patches["tile_id"].isin(kept))
-        .merge(label, on="region_id", how="left")
-        .merge(patch_features.drop(columns="slide_id", errors="ignore"), on="region_id", how="left")
+    regions = labelled_regions(
+        patches, pair_quality, references, patch_features, reference=reference
     )
+    check_folds(folds)
     parts = []
     for run, members in folds.groupby(_RUN):
         placed = regions.merge(members[["slide_id", "split"]], on="slide_id")
@@ -68,6 +65,35 @@ def baseline_predictions(
             raw, calibrated = _ridge(columns, training, validation, asked, alphas)
             parts.append(_rows(approach, run, asked, reference, raw, calibrated))
     return pd.concat(parts, ignore_index=True) if parts else Predictions.empty()
+
+
+def labelled_regions(
+    patches: pd.DataFrame,
+    pair_quality: pd.DataFrame,
+    references: pd.DataFrame,
+    patch_features: pd.DataFrame,
+    *,
+    reference: str,
+) -> pd.DataFrame:
+    """Every patch with its label and features, NaN where it has none.
+
+    Parameters
+    ----------
+    patches, pair_quality, references, patch_features, reference : as in `baseline_predictions`.
+
+    Returns
+    -------
+    DataFrame
+        region_id, slide_id, selected (its tile was kept), tumor_ratio, and the features.
+    """
+    kept = pair_quality.loc[pair_quality["kept"].astype(bool), "region_id"]
+    label = references.loc[references["reference"] == reference, ["region_id", "tumor_ratio"]]
+    return (
+        patches[["region_id", "slide_id"]]
+        .assign(selected=patches["tile_id"].isin(kept))
+        .merge(label, on="region_id", how="left")
+        .merge(patch_features.drop(columns="slide_id", errors="ignore"), on="region_id", how="left")
+    )
 
 
 def _ridge(

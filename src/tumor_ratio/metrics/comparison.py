@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
+from tumor_ratio.metrics.folds import check_folds
 from tumor_ratio.schemas import References
 
 RUN: Final = ["protocol", "repeat", "fold"]
@@ -66,13 +67,46 @@ def regions_of_test_slides(
     DataFrame
         protocol, repeat, fold, slide_id, case_id, region_id, tile_id, selected (the region's tile
         was kept).
+
+    Raises
+    ------
+    ConfigurationError
+        If a slide or case is in two parts of a fold, or tested twice in a repeat.
     """
+    check_folds(folds)
     kept = pair_quality.loc[pair_quality["kept"].astype(bool), "region_id"]
     regions = patches[["region_id", "slide_id", "tile_id"]].assign(
         selected=patches["tile_id"].isin(kept)
     )
     tested = folds.loc[folds["split"] == "test", [*RUN, "slide_id", "case_id"]]
     return tested.merge(regions, on="slide_id", how="inner")
+
+
+def draw_regions(
+    regions: pd.DataFrame, labelled: pd.Series, per_slide: int, seed: int = 0
+) -> pd.DataFrame:
+    """At most so many labelled regions of a slide, of kept tiles and of others.
+
+    Parameters
+    ----------
+    regions : what `regions_of_test_slides` gives.
+    labelled : ids of the regions with a label; others are left out.
+    per_slide : how many of each slide, of the selected and of the other regions.
+    seed : of the draw, which depends on nothing but the slide's regions: it is the same in every
+        repeat and fold.
+
+    Returns
+    -------
+    DataFrame
+        Rows of `regions`, in their order.
+    """
+    known = regions.loc[regions["region_id"].isin(labelled)].drop_duplicates("region_id")
+    drawn = [
+        own["region_id"].sort_values().sample(min(per_slide, len(own)), random_state=seed)
+        for _, own in known.groupby(["slide_id", "selected"])
+    ]
+    chosen = pd.concat(drawn) if drawn else known["region_id"]
+    return regions[regions["region_id"].isin(chosen)].reset_index(drop=True)
 
 
 def match_approaches(
@@ -82,10 +116,14 @@ def match_approaches(
     regions: pd.DataFrame,
     he_um2: pd.Series,
     *,
+    protocol: str,
     reference: str,
     min_coverage: float,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Join predictions and references on the test regions that all scored approaches predicted.
+
+    Each protocol is a comparison of its own: an approach takes part where it predicted enough of
+    the protocol's test regions, over all its repeats and folds. Elsewhere it costs nobody a region.
 
     Parameters
     ----------
@@ -94,14 +132,15 @@ def match_approaches(
     references : `schemas.References`.
     regions : what `regions_of_test_slides` gives.
     he_um2 : nuclear area on H&E by region id: the weight of a predicted region in its slide.
+    protocol : the one that the table of approaches speaks of.
     reference : the one by which coverage counts.
-    min_coverage : an approach that predicts a smaller share of the test regions with that
-        reference is not scored, and named; otherwise it would shrink everybody's test set.
+    min_coverage : an approach that predicts a smaller share of a protocol's test regions with that
+        reference is not scored in it, and named; otherwise it would shrink everybody's test set.
 
     Returns
     -------
-    compared : `schemas.ComparedRegions`
-    approaches : `schemas.Approaches`
+    compared : `schemas.ComparedRegions` of all protocols.
+    approaches : `schemas.Approaches` of `protocol`.
     """
     labelled = references[references["tumor_ratio"].notna()].rename(
         columns={"tumor_ratio": "measured", "nuclei_um2": "measured_um2"}
@@ -109,45 +148,74 @@ def match_approaches(
     keys = [*RUN, "region_id"]
     wanted = regions.merge(labelled.loc[labelled["reference"] == reference, ["region_id"]])
     predicted = predictions[predictions["tumor_ratio"].notna()].merge(regions, on=keys)
-    counted = predicted.merge(wanted[keys], on=keys).groupby("approach").size()
-    coverage = approaches["approach"].map(counted).fillna(0.0) / max(len(wanted), 1)
-    listed = set(predictions["approach"])
-    reasons = [
-        _why_not_scored(name in listed, str(known), share, min_coverage, len(wanted))
-        for name, known, share in zip(
-            approaches["approach"], approaches["reason"], coverage, strict=True
+    parts, tables = [], {}
+    for name in {protocol, *regions["protocol"]}:
+        own, asked, found = (t[t["protocol"] == name] for t in (predicted, wanted, predictions))
+        tables[name] = _judge(
+            approaches, own.merge(asked[keys], on=keys), found, asked, min_coverage
         )
+        parts.append(_on_common_regions(own, tables[name]))
+    compared = (
+        pd.concat(parts, ignore_index=True)
+        .sort_values(keys, kind="stable")
+        .merge(
+            labelled[["region_id", "reference", "measured", "measured_um2"]],
+            on="region_id",
+            suffixes=("_learned", ""),
+        )
+        .rename(columns={"tumor_ratio": "raw", "tumor_ratio_calibrated": "calibrated"})
+    )
+    compared = compared.assign(he_um2=compared["region_id"].map(he_um2).astype(np.float64))
+    return compared[COLUMNS].reset_index(drop=True), tables[protocol]
+
+
+def _on_common_regions(predicted: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+    """Predictions of a protocol's scored approaches where every one of them has one."""
+    scored = table.loc[table["scored"], "approach"]
+    common = predicted[predicted["approach"].isin(scored)]
+    counts = common.groupby([*RUN, "region_id"])["approach"].transform("size")
+    return common[counts == len(scored)]
+
+
+def _judge(
+    approaches: pd.DataFrame,
+    answered: pd.DataFrame,
+    predictions: pd.DataFrame,
+    wanted: pd.DataFrame,
+    min_coverage: float,
+) -> pd.DataFrame:
+    """`schemas.Approaches` of one protocol: who is scored, and why others are not."""
+    names = approaches["approach"]
+    counted = answered.groupby("approach").size()
+    coverage = names.map(counted).fillna(0.0) / max(len(wanted), 1)
+    runs = predictions.groupby("approach")[RUN].apply(lambda own: len(own.drop_duplicates()))
+    n_runs = len(wanted[RUN].drop_duplicates())
+    reasons = [
+        _why_not_scored(
+            str(known), share, min_coverage, len(wanted), int(runs.get(name, 0)), n_runs
+        )
+        for name, known, share in zip(names, approaches["reason"], coverage, strict=True)
     ]
     table = approaches.assign(
         scored=[not reason for reason in reasons], coverage=coverage, reason=reasons
     )
-    scored = table.loc[table["scored"], "approach"]
-    common = predicted[predicted["approach"].isin(scored)]
-    everybody = common.groupby(keys)["approach"].transform("size") == len(scored)
-    compared = common[everybody].merge(
-        labelled[["region_id", "reference", "measured", "measured_um2"]],
-        on="region_id",
-        suffixes=("_learned", ""),
-    )
-    compared = compared.rename(
-        columns={"tumor_ratio": "raw", "tumor_ratio_calibrated": "calibrated"}
-    ).assign(he_um2=compared["region_id"].map(he_um2).astype(np.float64))
-    columns = ["approach", "role", "supervision", "scored", "coverage", "reason"]
-    return compared[COLUMNS].reset_index(drop=True), table[columns]
+    return table[["approach", "role", "supervision", "scored", "coverage", "reason"]]
 
 
 def _why_not_scored(
-    has_rows: bool, reason: str, coverage: float, min_coverage: float, n_regions: int
+    reason: str, coverage: float, min_coverage: float, n_regions: int, runs: int, n_runs: int
 ) -> str:
     """One line, empty where the approach is scored."""
     if reason:
         return reason
-    if not has_rows:
+    if not runs:
         return "no predictions: it did not run"
     if n_regions == 0:
         return "no test region has a label"
     if coverage == 0:
         return "no finite prediction for any test region"
+    if coverage < min_coverage and runs < n_runs:
+        return f"ran in {runs} of {n_runs} folds only; `protocol: holdout` scores it"
     if coverage < min_coverage:
         return f"predicted only {coverage:.0%} of the test regions ({min_coverage:.0%} asked for)"
     return ""

@@ -1,7 +1,6 @@
 """Ranges that a phantom's factors are drawn from, per family.
 
-Stress families (necrosis, crush, over-staining, pigment, ...) would be further entries beside
-`TRAINING`: one named range, or one content switch, moved at a time.
+Stress (necrosis, crush, over-staining, pigment, ...), one factor at a time, is `phantom.stress`.
 """
 
 from __future__ import annotations

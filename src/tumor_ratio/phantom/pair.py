@@ -12,6 +12,7 @@ from tumor_ratio.phantom.fields import tissue_fields
 from tumor_ratio.phantom.plan import PhantomSlide
 from tumor_ratio.phantom.render import section_painter
 from tumor_ratio.phantom.sections import cut_section, section_transform
+from tumor_ratio.phantom.stress_sections import stressed_section, stressed_tissue
 from tumor_ratio.phantom.truth import SECTIONS, write_truth
 from tumor_ratio.phantom.volume import tissue_volume
 
@@ -52,10 +53,11 @@ def render_pair(
     tissue = tissue_fields(plan)
     volume = tissue_volume(plan, tissue)
     transform = section_transform(plan)
-    sections = tuple(cut_section(plan, tissue, volume, name, transform) for name in SECTIONS)
+    cut = (cut_section(plan, tissue, volume, name, transform) for name in SECTIONS)
+    sections = tuple(stressed_section(plan, tissue, section, transform) for section in cut)
 
     with folder_written_whole(truth_dir) as unfinished:
-        write_truth(unfinished, plan, tissue, sections, transform)
+        write_truth(unfinished, plan, stressed_tissue(plan, tissue), sections, transform)
 
     paths = {}
     for section in sections:

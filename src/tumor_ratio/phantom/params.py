@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from tumor_ratio.params import Params
+from tumor_ratio.phantom.stress import StressName
 
 Family = Literal["development", "final", "shifted"]
 """`development` to build with, `final` to score once, `shifted` beyond the training ranges."""
@@ -31,6 +32,10 @@ class PhantomParams(Params):
     """Side of the TIFF's tiles (a multiple of 16, as JPEG in TIFF demands)."""
     jpeg_quality: tuple[int, int] = (80, 92)
     """Lowest and highest JPEG quality; each section of the cohort has its own."""
+    stress: StressName | Literal["none"] = "none"
+    """One factor moved out of the training ranges, on every slide (`phantom.stress`)."""
+    stress_strength: float = Field(1.0, gt=0.0, le=2.0)
+    """How far it is moved; at 1 by what `phantom.stress` states."""
 
     @model_validator(mode="after")
     def _quality_in_order(self) -> PhantomParams:

@@ -11,6 +11,7 @@ from tumor_ratio.phantom.balance import FloatArray, balanced_order, stratified
 from tumor_ratio.phantom.factors import BURDEN, GAPS_UM, LABELLING, factor_ranges
 from tumor_ratio.phantom.params import PhantomParams
 from tumor_ratio.phantom.streams import StreamKey, stream, stream_key
+from tumor_ratio.phantom.stress import Stress, StressName, stressed_look
 
 Rgb = tuple[float, float, float]
 
@@ -96,21 +97,74 @@ class PhantomSlide:
         """Key of the slide's random streams."""
         return stream_key(self.family, self.seed, self.slide_id)
 
+    @property
+    def stress(self) -> Stress | None:
+        """The factor that is moved out of the training ranges; None on a slide without one."""
+        return None
+
+    @property
+    def cohort_name(self) -> str:
+        """Name of the cohort's folder: no other family, seed or stress has it."""
+        return f"{self.family}_seed{self.seed}"
+
     def to_record(self) -> dict[str, Any]:
         """Every factor, as plain values for JSON."""
         return asdict(self)
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> PhantomSlide:
-        """Rebuild what `to_record` described."""
-        values = {name.name: record[name.name] for name in fields(cls)}
+        """Rebuild what `to_record` described, a `StressedSlide` where there is stress."""
+        kind = StressedSlide if "stress_name" in record else cls
+        values = {name.name: record[name.name] for name in fields(kind)}
         for section in ("he", "ihc"):
             look: dict[str, Any] = {
                 name: tuple(value) if isinstance(value, list) else value
                 for name, value in values[section].items()
             }
             values[section] = SectionLook(**look)
-        return cls(**values)
+        return kind(**values)
+
+
+@dataclass(frozen=True)
+class StressedSlide(PhantomSlide):
+    """A slide pair with one factor moved out of the training ranges, all else as it was.
+
+    A class of its own, so that slides without stress keep their records and their results.
+    """
+
+    stress_name: StressName
+    stress_strength: float
+
+    @property
+    def stress(self) -> Stress:
+        """The factor and how far it is moved."""
+        return Stress(self.stress_name, self.stress_strength)
+
+    @property
+    def cohort_name(self) -> str:
+        """Name of the cohort's folder."""
+        return f"{super().cohort_name}_{self.stress_name}_{self.stress_strength:g}"
+
+
+def stressed(plan: PhantomSlide, stress: Stress) -> StressedSlide:
+    """The same slide under stress: same tissue, nuclei and streams.
+
+    Parameters
+    ----------
+    plan : a slide without stress.
+    stress : the factor.
+
+    Raises
+    ------
+    ValueError
+        If the slide is stressed already: one factor is moved at a time.
+    """
+    if plan.stress is not None:
+        raise ValueError(f"slide {plan.slide_id} is under {plan.stress.name} already")
+    values = {each.name: getattr(plan, each.name) for each in fields(plan)}
+    for section in ("he", "ihc"):
+        values[section] = stressed_look(values[section], section, stress)
+    return StressedSlide(**values, stress_name=stress.name, stress_strength=stress.strength)
 
 
 def plan_phantom(params: PhantomParams) -> tuple[PhantomSlide, ...]:
@@ -154,7 +208,7 @@ def plan_phantom(params: PhantomParams) -> tuple[PhantomSlide, ...]:
         section: draw(f"{section}.jpeg", np.rint(np.linspace(low, high, n)))
         for section in ("he", "ihc")
     }
-    return tuple(
+    slides = tuple(
         _slide(
             params,
             index,
@@ -167,6 +221,10 @@ def plan_phantom(params: PhantomParams) -> tuple[PhantomSlide, ...]:
         )
         for index in range(n)
     )
+    if params.stress == "none":
+        return slides
+    stress = Stress(params.stress, params.stress_strength)
+    return tuple(stressed(slide, stress) for slide in slides)
 
 
 def _expected_ratio(

@@ -18,6 +18,7 @@ from tumor_ratio.phantom.artefacts import (
     pen_ink,
     unevenness,
 )
+from tumor_ratio.phantom.block_rows import near, rows_near
 from tumor_ratio.phantom.fields import FIELD_UM, TissueFields
 from tumor_ratio.phantom.painters import (
     GRAIN,
@@ -31,9 +32,8 @@ from tumor_ratio.phantom.painters import (
 from tumor_ratio.phantom.plan import PhantomSlide, SectionLook
 from tumor_ratio.phantom.sections import Section
 from tumor_ratio.phantom.streams import stream, stream_word
-
-_REACH_UM = 32.0
-"""No profile, cell body or lumen in the tables reaches further than this."""
+from tumor_ratio.phantom.stress_paint import StressPaint, stress_paint
+from tumor_ratio.phantom.stress_sections import stressed_tissue
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,7 @@ class SectionPainter:
     stains: Plane
     blur: Plane
     word: int
+    stress: StressPaint | None = None
 
     def block(self, x0: int, y0: int, width_px: int, height_px: int) -> npt.NDArray[np.uint8]:
         """Pixels of the block whose top-left pixel is `(x0, y0)`; (height, width, 3) uint8."""
@@ -82,9 +83,9 @@ class SectionPainter:
         mpp = self.plan.mpp
         first, dab, cover, hole, dust = (np.zeros(shape, np.float32) for _ in range(5))
         nearest, second = (np.full(shape, 9.0, np.float32) for _ in range(2))
-        paint_discs(_near(self.lumens, left, top, shape, mpp), left, top, mpp, hole)
-        paint_discs(_near(self.dust, left, top, shape, mpp), left, top, mpp, dust)
-        rows = _rows_near(self.section.profiles, left, top, shape, mpp)
+        paint_discs(near(self.lumens, left, top, shape, mpp), left, top, mpp, hole)
+        paint_discs(near(self.dust, left, top, shape, mpp), left, top, mpp, dust)
+        rows = rows_near(self.section.profiles, left, top, shape, mpp)
         profiles = self.section.profiles[rows]
         wide = np.zeros(shape if labels is not None else (0, 0), np.int32)
         paint_bodies(profiles, left, top, mpp, nearest, second)
@@ -106,6 +107,8 @@ class SectionPainter:
             inner = wide[margin : margin + height_px, margin : margin + width_px]
             numbers = np.concatenate([[0], rows + 1]).astype(np.int32)
             labels[:] = numbers[inner]
+        if self.stress is not None:
+            self.stress.add_dyes(left, top, first, dab, cover, hole)
         light = np.empty((*shape, 3), np.float32)
         is_he = self.section.name == "he"
         develop(
@@ -129,6 +132,8 @@ class SectionPainter:
             self.stains,
             light,
         )
+        if self.stress is not None:
+            self.stress.absorb(left, top, light)
         rgb = np.empty((height_px, width_px, 3), np.uint8)
         white = np.array([self.look.white], np.float32)
         expose(light, self.blur, white, self.look.noise, self.word, x0, y0, rgb)
@@ -138,7 +143,10 @@ class SectionPainter:
 def section_painter(
     plan: PhantomSlide, tissue: TissueFields, section: Section, transform: Transform
 ) -> SectionPainter:
-    """Prepare a section's painter: sample the tissue at the section's own coarse grid."""
+    """Prepare a section's painter: sample the tissue at the section's own coarse grid.
+
+    `tissue` is the slide's own, `section` what is shown of it (`stress_sections`).
+    """
     look = plan.he if section.name == "he" else plan.ihc
     rng = stream(plan.key, section.name, "grain")
     grain = ndimage.gaussian_filter(
@@ -147,12 +155,13 @@ def section_painter(
     sigma_px = look.blur_um / plan.mpp
     taps = np.arange(-max(int(np.ceil(3 * sigma_px)), 1), max(int(np.ceil(3 * sigma_px)), 1) + 1)
     blur = np.exp(-0.5 * (taps / sigma_px) ** 2)
+    grain /= grain.std()
     return SectionPainter(
         plan=plan,
         look=look,
         section=section,
-        ground=_ground(plan, tissue, section.name, look, transform),
-        grain=grain / grain.std(),
+        ground=_ground(plan, stressed_tissue(plan, tissue), section.name, look, transform),
+        grain=grain,
         grain_offset=rng.uniform(0, GRAIN, (3, 2)).astype(np.float32),
         lumens=lumen_discs(plan, tissue, section.name, transform),
         dust=dust_discs(plan, section.name),
@@ -161,6 +170,7 @@ def section_painter(
         ),
         blur=(blur / blur.sum())[None].astype(np.float32),
         word=stream_word(plan.key, section.name, "noise"),
+        stress=stress_paint(plan, tissue, section, transform, grain),
     )
 
 
@@ -187,18 +197,3 @@ def _ground(
         pen_ink(plan, section, x, y, planes[0]),
     ]
     return np.ascontiguousarray(np.stack(planes, axis=2), np.float32)
-
-
-def _rows_near(
-    table: Plane, left: int, top: int, shape: tuple[int, int], mpp: float
-) -> npt.NDArray[np.intp]:
-    """Rows (sorted by y) that may touch the block, in their order."""
-    y_low, y_high = top * mpp - _REACH_UM, (top + shape[0]) * mpp + _REACH_UM
-    start, stop = np.searchsorted(table[:, 1], [y_low, y_high])
-    x = table[start:stop, 0]
-    inside = (x > left * mpp - _REACH_UM) & (x < (left + shape[1]) * mpp + _REACH_UM)
-    return np.flatnonzero(inside) + start
-
-
-def _near(table: Plane, left: int, top: int, shape: tuple[int, int], mpp: float) -> Plane:
-    return table[_rows_near(table, left, top, shape, mpp)]

@@ -13,8 +13,8 @@ from tumor_ratio.steps import step
 
 
 def phantom_folder(folder: str, planned: PhantomSlide) -> Path:
-    """Folder of a phantom family and seed; others never overwrite its files."""
-    return Path(folder) / f"{planned.family}_seed{planned.seed}"
+    """Folder of a phantom family, seed and stress; others never overwrite its files."""
+    return Path(folder) / planned.cohort_name
 
 
 @step(version=1)

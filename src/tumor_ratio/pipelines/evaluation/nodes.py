@@ -13,14 +13,15 @@ from tumor_ratio.imaging.regions import regions_of
 from tumor_ratio.metrics import baselines, oracle
 from tumor_ratio.metrics.baseline_predictions import baseline_predictions
 from tumor_ratio.metrics.comparison import (
+    draw_regions,
     match_approaches,
     references_table,
     regions_of_test_slides,
 )
 from tumor_ratio.metrics.oracle import oracle_predictions
 from tumor_ratio.metrics.scoring import score_table
+from tumor_ratio.phantom.region_truths import measure_slide_truths
 from tumor_ratio.pipelines.evaluation.params import EvaluationParams
-from tumor_ratio.pipelines.evaluation.truths import measure_slide_truths
 from tumor_ratio.reporting.headline import Headline, headline_metrics
 from tumor_ratio.schemas import Approaches, Predictions, RegionTruths
 from tumor_ratio.steps import SlideTasks
@@ -161,12 +162,19 @@ def compare_approaches(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Predictions beside references on the test regions that all scored approaches predicted."""
     he_um2 = patch_features.set_index("region_id")["he_nuclei_um2"]
+    regions = regions_of_test_slides(patches, pair_quality, folds)
+    if params.test_regions_per_slide is not None:
+        known = references["tumor_ratio"].notna()
+        known &= references["reference"] == params.headline.reference
+        labelled = references.loc[known, "region_id"]
+        regions = draw_regions(regions, labelled, params.test_regions_per_slide)
     compared, approaches = match_approaches(
         predictions,
         listed_approaches,
         references,
-        regions_of_test_slides(patches, pair_quality, folds),
+        regions,
         he_um2,
+        protocol=params.headline.protocol,
         reference=params.headline.reference,
         min_coverage=params.min_coverage,
     )

@@ -40,6 +40,8 @@ class EvaluationParams(Params):
     confidence: float = Field(default=0.95, gt=0, lt=1)
     min_coverage: float = Field(default=0.9, gt=0, le=1)
     """An approach that predicts a smaller share of the test regions is named but not scored."""
+    test_regions_per_slide: int | None = Field(default=None, ge=1)
+    """Most regions of a test slide that count, drawn at random; None: all. The study's: 300."""
     ridge_alphas: tuple[float, ...] = (0.0001, 0.001, 0.01, 0.1, 1.0, 10.0, 100.0)
     """Penalties that validation slides choose from."""
     oracle: OracleParams = OracleParams()

@@ -9,12 +9,11 @@ from kedro.pipeline import Node, Pipeline
 
 from tumor_ratio.pipelines.evaluation import figures, nodes, report
 
-DEFAULT_APPROACHES = ("ilastik", "cyclegan", "resnet18", "levit_128s")
 WITH_ACCOUNT = ("ilastik", "cyclegan")
 """Approaches that say themselves what they learned from, and why they have no answer."""
 
 
-def create_pipeline(approaches: Sequence[str] = DEFAULT_APPROACHES) -> Pipeline:
+def create_pipeline(approaches: Sequence[str]) -> Pipeline:
     """From the predictions of all approaches to scores, figures and the report.
 
     Parameters

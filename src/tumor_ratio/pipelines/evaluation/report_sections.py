@@ -70,6 +70,12 @@ def cohort_section(
         f"{len(cohort)} slide pairs from the source “{cohort.source}”: {phantoms} phantoms, "
         f"{len(cohort) - phantoms} real; {paired} with both sections. No case lies in two parts."
     )
+    n_splits = len(folds[["protocol", "repeat", "fold"]].drop_duplicates())
+    if n_splits > 1:
+        described += (
+            f" The slides were split {n_splits} times (repeats and folds), and every case was "
+            "tested in each repeat; the table and the distribution of labels show the first split."
+        )
     blocks = [
         Block(paragraphs=[described], table=split_table(patches, kept, folds)),
         Block(

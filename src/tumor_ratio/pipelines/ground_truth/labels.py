@@ -6,14 +6,12 @@ import numpy as np
 import pandas as pd
 
 from tumor_ratio.cohort.pair import SlidePair
-from tumor_ratio.imaging.regions import Region, iter_regions
+from tumor_ratio.cohort.patch_colours import mean_colour
+from tumor_ratio.imaging.regions import iter_regions
 from tumor_ratio.labelling.params import RatioLabelParams
 from tumor_ratio.labelling.table_ref import TableRef
 from tumor_ratio.metrics.ratios import region_ratios, region_sums
 from tumor_ratio.steps import step
-
-COLOUR_SHRINK = 8
-"""Mean colours are read this much coarser than the patch."""
 
 
 @step(version=1)
@@ -70,7 +68,7 @@ def describe_slide_patches(
     pandas.DataFrame
         `tumor_ratio.schemas.PatchFeatures`; colours in [0, 255].
     """
-    colours = np.array([_mean_colour(pair, region) for region in iter_regions(patches)])
+    colours = np.array([mean_colour(pair, region) for region in iter_regions(patches)])
     found = nuclei.load()
     area = found["area_um2"].to_numpy(dtype=np.float64)
     sums = region_sums(
@@ -90,18 +88,3 @@ def describe_slide_patches(
             "he_nuclei_um2": sums[:, 1],
         }
     )
-
-
-def _mean_colour(pair: SlidePair, patch: Region) -> np.ndarray:
-    """(3,) float64; the average of a coarse read is the average of the patch."""
-    coarse_px = max(1, patch.size_px // COLOUR_SHRINK)
-    coarse = Region(
-        slide_id=patch.slide_id,
-        tile_id=patch.tile_id,
-        kind=patch.kind,
-        x_px=patch.x_px,
-        y_px=patch.y_px,
-        size_px=coarse_px,
-        mpp=patch.side_um / coarse_px,
-    )
-    return pair.read_he(coarse).mean(axis=(0, 1))

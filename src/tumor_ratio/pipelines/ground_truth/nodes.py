@@ -22,7 +22,12 @@ from tumor_ratio.labelling.params import (
 )
 from tumor_ratio.labelling.segmentation import Section, segment_slide
 from tumor_ratio.labelling.staining_quality import judge_staining
-from tumor_ratio.metrics.folds import SPLITS, assign_folds
+from tumor_ratio.metrics.folds import (
+    CROSS_VALIDATION,
+    SPLITS,
+    assign_folds,
+    cross_validation_folds,
+)
 from tumor_ratio.models.segmenter import SegmenterRef, locate_segmenter
 from tumor_ratio.pipelines.ground_truth.labels import describe_slide_patches, measure_slide
 from tumor_ratio.pipelines.ground_truth.pair_quality import judge, nuclei_counts
@@ -196,7 +201,8 @@ def split_slides(
 ) -> pd.DataFrame:
     """Deal the slides that have both sections and patches into training, validation and test.
 
-    With fewer cases than parts there is nothing to split: the table is empty, and the log says so.
+    Cross-validation does so once a repeat and fold. With fewer cases than parts there is nothing to
+    split: the table is empty, and the log says so.
     """
     burden = _burden(ratio_labels, patches)
     rows = [
@@ -216,6 +222,14 @@ def split_slides(
             len(SPLITS),
         )
         return _concat([], Folds)
+    if params.protocol == CROSS_VALIDATION:
+        return cross_validation_folds(
+            slides,
+            folds=params.folds,
+            repeats=params.repeats,
+            validation_share=params.validation_share,
+            seed=params.seed,
+        )
     return assign_folds(
         slides,
         protocol=params.protocol,

@@ -11,14 +11,15 @@ import pandas as pd
 
 from tumor_ratio.cohort.pair import Cohort
 from tumor_ratio.datasets.partition_folder import PartitionRef
-from tumor_ratio.datasets.trained_model import ModelRef
+from tumor_ratio.datasets.trainings import ModelRef
 from tumor_ratio.errors import ConfigurationError
 from tumor_ratio.imaging.regions import regions_of
 from tumor_ratio.metrics.calibration import MonotoneMap
-from tumor_ratio.metrics.folds import slides_of
+from tumor_ratio.metrics.folds import FIRST, FoldKey, check_folds, keys_of, slides_of
 from tumor_ratio.pipelines.regression import sampling
+from tumor_ratio.pipelines.regression.fold_names import fold_of, name_folds
+from tumor_ratio.pipelines.regression.fold_predictions import predict_in_folds
 from tumor_ratio.pipelines.regression.params import RegressionParams
-from tumor_ratio.pipelines.regression.prediction_step import predict_slide
 from tumor_ratio.pipelines.regression.training_step import train_approach
 from tumor_ratio.schemas import Predictions, TrainingParts
 from tumor_ratio.steps import SlideTasks
@@ -31,16 +32,22 @@ def sample_patches(
     folds: pd.DataFrame,
     params: RegressionParams,
 ) -> pd.DataFrame:
-    """Draw the patches that train and validate, by the quotas a slide."""
-    labelled = sampling.labelled_patches(
-        patches,
-        pair_quality,
-        ratio_labels,
-        folds,
-        label_method=params.label_method,
-        protocol=params.protocol,
-    )
-    return sampling.sample_patches(labelled, params.sampling)
+    """Draw the patches that train and validate in each fold, by the quotas a slide."""
+    check_folds(folds)
+    parts = []
+    for key in keys_of(folds, params.protocol) or [FIRST]:
+        labelled = sampling.labelled_patches(
+            patches,
+            pair_quality,
+            ratio_labels,
+            folds,
+            label_method=params.label_method,
+            protocol=params.protocol,
+            key=key,
+        )
+        drawn = sampling.sample_patches(labelled, params.sampling)
+        parts.append(drawn.assign(repeat=key.repeat, fold=key.fold))
+    return pd.concat(parts, ignore_index=True)
 
 
 def sample_parts(
@@ -58,7 +65,7 @@ def sample_parts(
             f"parts have no labels by the method '{params.label_method}'",
             "set `loss.parts: 0`, or `label_method: nucleus`",
         )
-    taught = training_patches[training_patches["split"] == "train"]
+    taught = training_patches[training_patches["split"] == "train"].drop_duplicates("region_id")
     return pd.concat(
         [
             sampling.parts_of_patches(
@@ -81,51 +88,83 @@ def train(
     params: RegressionParams,
     *,
     approach: str,
-) -> partial[dict[str, Any]]:
-    """Train the approach's network; the model dataset carries it out, resumes and reuses it."""
-    pairs = tuple(p for p in cohort if p.slide_id in set(training_patches["slide_id"]))
+) -> dict[str, partial[dict[str, Any]]]:
+    """Train the approach's network in each fold; the model dataset carries it out."""
+    named = name_folds(_keys_in(training_patches))
     path = params.backbone.weights_path
-    return partial(
-        train_approach,
-        approach,
-        pairs,
-        training_patches,
-        training_parts,
-        params.learning(),
-        Path(path) if path else None,
-    )
+    tasks = {}
+    for name, fold in named.items():
+        own = _of_fold(training_patches, FoldKey(fold.repeat, fold.fold))
+        own = own.drop(columns=["repeat", "fold"]).reset_index(drop=True)
+        taught = own.loc[own["split"] == "train", "region_id"]
+        task = partial(
+            train_approach,
+            approach,
+            tuple(p for p in cohort if p.slide_id in set(own["slide_id"])),
+            own,
+            training_parts[training_parts["region_id"].isin(taught)].reset_index(drop=True),
+            params.learning(),
+            Path(path) if path else None,
+        )
+        # A single split is a training like any other: its model must not depend on folds.
+        tasks[name] = partial(task, fold=fold) if len(named) > 1 else task
+    return tasks
 
 
 def predict(
     cohort: Cohort,
     patches: pd.DataFrame,
     folds: pd.DataFrame,
-    model: ModelRef,
+    models: Mapping[str, ModelRef],
     params: RegressionParams,
 ) -> SlideTasks:
-    """Ratios of all patches of the validation and test slides, one task a slide."""
+    """Ratios of all patches of each fold's validation and test slides by that fold's model.
+
+    One task a slide, whatever the number of folds that hold it out.
+    """
+    held_out = {
+        name: slides_of(folds, params.protocol, "validation", "test", key=fold_of(model.card))
+        for name, model in models.items()
+    }
     tasks = {}
-    held_out = slides_of(folds, params.protocol, "validation", "test")
     for pair in cohort:
         own = regions_of(patches, pair.slide_id)
-        if pair.slide_id in held_out and pair.he is not None and len(own):
-            tasks[pair.slide_id] = partial(predict_slide, pair.he, own, model, params.prediction)
+        chosen = [models[name] for name, slides in held_out.items() if pair.slide_id in slides]
+        if chosen and pair.he is not None and len(own):
+            tasks[pair.slide_id] = partial(
+                predict_in_folds, pair.he, own, chosen, params.prediction
+            )
     return tasks
 
 
-def calibrate(slide_predictions: Mapping[str, PartitionRef], model: ModelRef) -> pd.DataFrame:
-    """Predictions of all slides, raw and by the monotone map of the model's validation slides."""
+def calibrate(
+    slide_predictions: Mapping[str, PartitionRef], models: Mapping[str, ModelRef]
+) -> pd.DataFrame:
+    """Predictions of all slides, raw and by the monotone map of each fold's validation slides."""
     if not slide_predictions:
         return Predictions.empty()
     table = pd.concat([part.load() for part in slide_predictions.values()], ignore_index=True)
-    monotone = MonotoneMap.from_record(model.card["calibration"])
-    return table.assign(
-        approach=model.card["approach"],
-        protocol=model.card["protocol"],
-        repeat=0,
-        fold=0,
-        reference=model.card["reference"],
-        tumor_ratio_calibrated=monotone.apply(table["tumor_ratio"].to_numpy()),
-        lower=float("nan"),
-        upper=float("nan"),
-    )[list(Predictions.to_schema().columns)]
+    parts = []
+    for card in (model.card for model in models.values()):
+        own = _of_fold(table, fold_of(card))
+        monotone = MonotoneMap.from_record(card["calibration"])
+        parts.append(
+            own.assign(
+                approach=card["approach"],
+                protocol=card["protocol"],
+                reference=card["reference"],
+                tumor_ratio_calibrated=monotone.apply(own["tumor_ratio"].to_numpy()),
+                lower=float("nan"),
+                upper=float("nan"),
+            )
+        )
+    return pd.concat(parts, ignore_index=True)[list(Predictions.to_schema().columns)]
+
+
+def _keys_in(table: pd.DataFrame) -> list[FoldKey]:
+    keys = table[["repeat", "fold"]].drop_duplicates().to_numpy()
+    return sorted(FoldKey(int(repeat), int(fold)) for repeat, fold in keys)
+
+
+def _of_fold(table: pd.DataFrame, key: FoldKey) -> pd.DataFrame:
+    return table[(table["repeat"] == key.repeat) & (table["fold"] == key.fold)]

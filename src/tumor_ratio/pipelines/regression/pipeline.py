@@ -12,8 +12,12 @@ from kedro.pipeline import Node, Pipeline
 from tumor_ratio.pipelines.regression import nodes
 
 APPROACHES = ("resnet18", "levit_128s")
-"""What a plain `kedro run` trains. Any name will do whose configuration block names a backbone;
-names with a meaning of their own are in `tumor_ratio.models.regressor_options.BACKBONES`."""
+"""What a plain `kedro run` trains, unless the configuration's `approaches` says otherwise. Any name
+will do whose configuration block names a backbone; names with a meaning of their own are in
+`tumor_ratio.models.regressor_options.BACKBONES`."""
+
+SHIPPED = (*APPROACHES, "resnet18_bins", "resnet18_study", "vit_b16_study")
+"""Approaches that conf/base describes; a run need not train them all."""
 
 SHARED_INPUTS = {"cohort", "patches", "pair_quality", "ihc_nuclei", "ratio_labels", "folds"}
 
@@ -24,7 +28,7 @@ def create_pipeline(approaches: Sequence[str] = APPROACHES, **_: object) -> Pipe
     Parameters
     ----------
     approaches : the namespaces. `resnet18` reads the parameters `resnet18`, writes
-        `resnet18.training_patches`, `resnet18.model`, `resnet18.slide_predictions` and
+        `resnet18.training_patches`, `resnet18.models`, `resnet18.slide_predictions` and
         `resnet18.predictions`, and its nodes carry the tag `approach.resnet18`.
     """
     return sum((create_approach(approach) for approach in approaches), Pipeline([]))
@@ -49,18 +53,18 @@ def create_approach(approach: str) -> Pipeline:
             Node(
                 _of_approach(nodes.train, approach),
                 ["cohort", "training_patches", "training_parts", "params:options"],
-                "model",
+                "models",
                 name="train",
             ),
             Node(
                 nodes.predict,
-                ["cohort", "patches", "folds", "model", "params:options"],
+                ["cohort", "patches", "folds", "models", "params:options"],
                 "slide_predictions",
                 name="predict",
             ),
             Node(
                 nodes.calibrate,
-                ["slide_predictions", "model"],
+                ["slide_predictions", "models"],
                 "predictions",
                 name="calibrate",
             ),

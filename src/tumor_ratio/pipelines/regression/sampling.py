@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from tumor_ratio.errors import ConfigurationError
+from tumor_ratio.metrics.folds import FIRST, FoldKey, members_of
 from tumor_ratio.metrics.ratios import region_ratios
 from tumor_ratio.pipelines.regression.params import SamplingParams
 
@@ -22,6 +23,7 @@ def labelled_patches(
     *,
     label_method: str,
     protocol: str,
+    key: FoldKey = FIRST,
 ) -> pd.DataFrame:
     """Patches that may be learned from.
 
@@ -30,7 +32,8 @@ def labelled_patches(
     patches : `schemas.Regions`.
     pair_quality : `schemas.PairQuality`; only patches of kept tiles are taken.
     ratio_labels : `schemas.RatioLabels`; only patches with a ratio by `label_method` are taken.
-    folds : `schemas.Folds`; only training and validation slides of the first fold of `protocol`.
+    folds : `schemas.Folds`; only training and validation slides of the fold `key` of
+        `protocol`, by default its first.
 
     Returns
     -------
@@ -43,7 +46,7 @@ def labelled_patches(
         If the label method or the protocol does not occur, or if no training or no validation
         patch is left; the message counts what went where.
     """
-    split = _splits(folds, protocol)
+    split = _splits(folds, protocol, key)
     labels = ratio_labels.loc[
         ratio_labels["label_method"] == label_method,
         ["region_id", "tumor_ratio", "weight", "lower", "upper"],
@@ -146,8 +149,8 @@ def parts_of_patches(
     )
 
 
-def _splits(folds: pd.DataFrame, protocol: str) -> dict[str, str]:
-    own = folds[(folds["protocol"] == protocol) & (folds["repeat"] == 0) & (folds["fold"] == 0)]
+def _splits(folds: pd.DataFrame, protocol: str, key: FoldKey) -> dict[str, str]:
+    own = members_of(folds, protocol, key)
     if own.empty:
         known = ", ".join(sorted(folds["protocol"].unique()))
         raise ConfigurationError(

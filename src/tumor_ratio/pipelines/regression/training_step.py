@@ -19,6 +19,7 @@ from tumor_ratio.imaging.slide import Slide
 from tumor_ratio.metrics.aggregation import slide_weights
 from tumor_ratio.metrics.calibration import fit_monotone
 from tumor_ratio.models.regressor_options import architecture_of
+from tumor_ratio.pipelines.regression.fold_names import OfFolds
 from tumor_ratio.pipelines.regression.params import LearningParams
 from tumor_ratio.steps import step
 
@@ -39,6 +40,7 @@ def train_approach(
     params: LearningParams,
     weights: Path | None,
     *,
+    fold: OfFolds | None = None,
     folder: Path,
     on_epoch: OnEpoch | None = None,
 ) -> dict[str, Any]:
@@ -52,6 +54,7 @@ def train_approach(
     parts : `schemas.TrainingParts` of the training patches; no rows where parts are not taught.
     params : what to train, and how.
     weights : the file of `params.backbone.weights_path`, so that other content trains anew.
+    fold : which fold of a cross-validation it is; None for a single split.
     folder : of this very training.
     on_epoch : told of every epoch.
 
@@ -91,7 +94,7 @@ def train_approach(
         training,
         validation,
         folder / CHECKPOINTS,
-        title=approach,
+        title=fold.title(approach) if fold else approach,
         normalisation=params.normalisation,
         on_epoch=on_epoch,
     )
@@ -101,6 +104,7 @@ def train_approach(
         predictor.normalisation,
         {
             **_origin(approach, pairs, table, params),
+            **(fold.record() if fold else {}),
             **_outcome(params, predictor, trained, training, validation),
         },
         predictor.others,

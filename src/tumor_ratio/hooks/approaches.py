@@ -1,0 +1,68 @@
+"""Which approaches a run trains and compares: the configuration's `approaches`."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from kedro.framework.context import KedroContext
+from kedro.framework.hooks import hook_impl
+from kedro.framework.project import pipelines as registry
+
+from tumor_ratio import pipeline_registry
+from tumor_ratio.errors import ConfigurationError
+
+KEY = "approaches"
+
+_NAME = re.compile(r"[A-Za-z]\w*")
+
+
+class ApproachesHook:
+    """Registers the pipelines of the approaches that `globals.yml` or `--params` name."""
+
+    @hook_impl(tryfirst=True)
+    def after_context_created(self, context: KedroContext) -> None:
+        """Choose the approaches before anything asks for a pipeline.
+
+        Raises
+        ------
+        ConfigurationError
+            If the list is empty or holds something that cannot name an approach, or an approach has
+            no block of parameters.
+        """
+        loader = context.config_loader
+        given = (getattr(loader, "runtime_params", None) or {}).get(KEY)
+        configured = loader["globals"].get(KEY, pipeline_registry.DEFAULT_APPROACHES)
+        approaches = names_in(configured if given is None else given)
+        without = [name for name in approaches if name not in loader["parameters"]]
+        if without:
+            raise ConfigurationError(
+                f"{KEY}: {', '.join(without)} has no parameters",
+                "add a block of that name to parameters_regression.yml of the environment "
+                "(docs/regression.md), or correct the name",
+            )
+        if pipeline_registry.choose_approaches(approaches):
+            registry.configure(pipeline_registry.__name__)
+
+
+def names_in(value: Any) -> tuple[str, ...]:
+    """Names of approaches: a list, or one text with spaces between them, as `--params` gives it.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is none, one is given twice, or something is no name.
+    """
+    names = value.split() if isinstance(value, str) else value
+    try:
+        approaches = tuple(names)
+    except TypeError:
+        approaches = (names,)
+    wrong = [name for name in approaches if not (isinstance(name, str) and _NAME.fullmatch(name))]
+    if not approaches or wrong or len(set(approaches)) != len(approaches):
+        raise ConfigurationError(
+            f"{KEY}: a list of different names is expected, not {value!r}",
+            "for example `approaches: [ilastik, resnet18]` in globals.yml, or "
+            '`--params="approaches=ilastik resnet18"`',
+        )
+    return approaches
