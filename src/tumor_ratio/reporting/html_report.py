@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -101,7 +101,6 @@ class Report:
     answer : the result in one or two sentences.
     key_figures : the large numbers.
     sections : in order.
-    versions : package to version.
     """
 
     title: str
@@ -110,7 +109,6 @@ class Report:
     answer: Sequence[str]
     key_figures: Sequence[KeyFigure]
     sections: Sequence[Section]
-    versions: dict[str, str] = field(default_factory=dict)
 
 
 def render_report(report: Report) -> str:

@@ -26,7 +26,6 @@ from tumor_ratio.reporting.headline import headline_table, value_of
 from tumor_ratio.reporting.html_report import Report, render_report
 from tumor_ratio.reporting.images import figure_photo_uri, figure_uri
 from tumor_ratio.reporting.results_text import results_text
-from tumor_ratio.reporting.software import software_versions
 
 
 def write_results_table(
@@ -116,7 +115,6 @@ def write_report(
                 sections.definitions_section(),
                 data_section(cohort, cohort_plan, hashed),
             ],
-            versions=software_versions(),
         )
     )
 

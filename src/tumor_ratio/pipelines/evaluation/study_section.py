@@ -12,6 +12,7 @@ from tumor_ratio.reporting.study import (
     STUDY_CAVEATS,
     STUDY_CONFUSIONS,
     STUDY_ROWS,
+    majority_summary,
     majority_verdict,
 )
 
@@ -25,6 +26,7 @@ def study_section() -> Section:
         "numbers are no yardstick for the ones above."
     )
     verdicts = [majority_verdict(name, counts) for name, counts in STUDY_CONFUSIONS.items()]
+    said = [majority_summary(STUDY_CONFUSIONS), *verdicts]
     caveats = [caveat for caveat in STUDY_CAVEATS if caveat not in verdicts]
     matrices = {name: np.array(counts, float) for name, counts in STUDY_CONFUSIONS.items()}
     measured = next(iter(matrices.values())).sum(axis=1)
@@ -39,6 +41,6 @@ def study_section() -> Section:
         "What the original study reported",
         [
             Block("", [intro], table, notes=caveats),
-            Block("Do its networks beat the most frequent bin?", verdicts, pictures=shown),
+            Block("Do its networks beat the most frequent bin?", said, pictures=shown),
         ],
     )
