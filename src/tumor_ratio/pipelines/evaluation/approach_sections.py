@@ -59,10 +59,10 @@ def approach_sections(world: Compared, table: pd.DataFrame) -> list[Section]:
 
 def _blocks(world: Compared, name: str, row: pd.Series) -> list[Block]:
     headline = headline_of(world.params)
+    bounds = interval(row["region_mae_lower"], row["region_mae_upper"])
     said = (
-        f"Learned from: {row['supervision']}. MAE {number(row['region_mae'])} "
-        f"{interval(row['region_mae_lower'], row['region_mae_upper'])}, "
-        f"{percent(-row['relative_gain_mae'])} against the training median’s."
+        f"Learned from: {row['supervision']}. MAE {number(row['region_mae'])} {bounds}".rstrip()
+        + f", {percent(-row['relative_gain_mae'])} against the training median’s."
     )
     secondary = (
         "The first row’s first number is the primary endpoint; all other numbers are secondary. "

@@ -79,7 +79,7 @@ def _pairs_block(
         "pairs; p is of a sign-flip test, p (Holm) is adjusted for all pairs of models, constant "
         "and ridge. Ridges and oracle against the constant were not tested.",
     ]
-    if cases:
+    if cases > 1:
         notes.append(f"{cases} cases cannot give a p below {2.0 ** (1 - cases):.2g}.")
     return Block(
         "Differences between approaches (secondary)",
