@@ -13,19 +13,34 @@ from PIL import Image
 
 from tumor_ratio import schemas
 from tumor_ratio.cohort.pair import Cohort, SlidePair
+from tumor_ratio.datasets.fingerprint import table_hash
 from tumor_ratio.imaging.outlines import pack_outlines
 from tumor_ratio.imaging.regions import Region, regions_of, regions_table
 from tumor_ratio.imaging.slide import open_slide
 from tumor_ratio.metrics.ratios import region_ratios
 from tumor_ratio.phantom.region_truths import measure_slide_truths, widened
 from tumor_ratio.phantom.truth import truth_nuclei
-from tumor_ratio.pipelines.evaluation import create_pipeline, figures, nodes, report
+from tumor_ratio.pipelines.evaluation import (
+    agreement_figures,
+    create_pipeline,
+    figures,
+    nodes,
+    pairs,
+    report,
+)
 from tumor_ratio.pipelines.evaluation.examples import BEST, WORST, pick_examples
 from tumor_ratio.pipelines.evaluation.params import EvaluationParams
 
 SIDE_PX, MPP, SLIDE_PX, TILE_PX = 56, 1.0, 448, 224
 SPLITS = ["train"] * 5 + ["validation"] * 2 + ["test"] * 4
 PARAMS = EvaluationParams(examples=3)
+PLAN = {
+    "source": "phantom",
+    "pairs": [
+        {"slide_id": f"s{i:02d}", "family": "development", "seed": 77, "path": "/hidden/place"}
+        for i in range(11)
+    ],
+}
 
 
 class Loaded:
@@ -42,7 +57,8 @@ def outlined_nuclei() -> pd.DataFrame:
     circles = pack_outlines(np.zeros((len(x), 2)), np.full((len(x), 32), 4.0))
     return pd.DataFrame(
         {
-            "x_px": x, "y_px": y, "area_um2": 50.0, "positive": np.arange(len(x)) % 4 == 0,
+            "x_px": x, "y_px": y, "x_he_px": x, "y_he_px": y,
+            "area_um2": 50.0, "positive": np.arange(len(x)) % 4 == 0,
             "outline": circles,
         }
     )  # fmt: skip
@@ -216,17 +232,18 @@ def evaluate(world, params=PARAMS, **networks):
     compared = schemas.ComparedRegions.validate(compared)
     approaches = schemas.Approaches.validate(approaches)
     scores = schemas.Scores.validate(nodes.score_approaches(compared, approaches, params))
+    paired = pairs.compare_in_pairs(world.cohort, compared, approaches, params)
     return SimpleNamespace(
         truths=truths, references=references, predictions=predictions, compared=compared,
-        approaches=approaches, scores=scores,
+        approaches=approaches, scores=scores, paired=paired,
     )  # fmt: skip
 
 
 def page_of(world, found, params=PARAMS) -> str:
     return report.write_report(
-        world.cohort, world.tiles, world.patches, world.tile_quality, world.pair_quality,
+        world.cohort, PLAN, world.tiles, world.patches, world.tile_quality, world.pair_quality,
         world.labels, world.staining, world.ihc_nuclei, found.truths, found.references, world.folds,
-        found.compared, found.approaches, found.scores, world.failures, params,
+        found.compared, found.approaches, found.scores, found.paired, world.failures, params,
     )  # fmt: skip
 
 
@@ -440,6 +457,111 @@ def test_figures_draw(world, found):
         assert len(figure.axes) >= 1
     interactive = figures.draw_interactive(*drawn)
     assert [trace.name for trace in interactive.data][:1] == ["resnet18"]
+
+
+def test_more_figures_draw_what_was_scored(world, found):
+    drawn = (world.cohort, found.compared, found.scores, found.approaches, PARAMS)
+    limits = agreement_figures.draw_limits(*drawn)
+    row = found.scores.query(
+        "approach == 'resnet18' and metric == 'bias' and unit == 'region' and regions == 'selected'"
+        " and output == 'raw' and reference == 'ihc_measured'"
+    )
+    panel = next(axes for axes in limits.axes if axes.get_title(loc="left") == "resnet18")
+    bias = next(line for line in panel.lines if line.get_gid() == "bias")
+    assert bias.get_ydata()[0] == pytest.approx(row["value"].item())
+    scored = (found.scores, found.approaches, PARAMS)
+    for figure in (
+        limits,
+        agreement_figures.draw_calibration_lines(*drawn),
+        agreement_figures.draw_mae_differences(world.cohort, found.paired, *scored),
+        agreement_figures.draw_bin_errors(world.cohort, *scored),
+    ):
+        assert "TRAINED ON SYNTHETIC IMAGES" in figure.get_supxlabel()
+
+
+def test_pairs_are_compared_and_stamped(world, found):
+    schemas.PairedComparisons.validate(found.paired)
+    assert found.paired.attrs["stamp"] == list(figures.stamps_of(world.cohort))
+    row = found.paired.query(
+        "approach_a == 'resnet18' and approach_b == 'training_median' and regions == 'selected'"
+        " and output == 'raw' and reference == 'ihc_measured'"
+    ).iloc[0]
+    mae = nodes.collect_run_metrics(found.scores, found.approaches, PARAMS)
+    difference = mae["resnet18"]["region_mae"] - mae["training_median"]["region_mae"]
+    assert row["effect"] == pytest.approx(difference)
+    assert row["p_value"] >= 2 / 2**4
+    page = page_of(world, found)
+    assert f">{row['effect']:.3f}<" in page
+    assert f">{row['p_holm']:.4f}<" in page
+    assert "4 cases cannot give a p below 0.12" in page
+
+
+def section_of(page: str, title: str) -> str:
+    """A section's HTML by its heading."""
+    parts = [part for part in page.split("<section ") if f"<h2>{title}</h2>" in part]
+    assert len(parts) == 1
+    return parts[0]
+
+
+def test_each_model_has_its_section_with_its_numbers(world):
+    other = world.network.assign(
+        approach="cyclegan", tumor_ratio=world.network["tumor_ratio"] + 0.125
+    )
+    both = evaluate(world, resnet18=world.network, cyclegan=other)
+    page = page_of(world, both)
+    scores = both.scores.query("reference == 'ihc_measured' and output == 'raw'")
+    for name in ("resnet18", "cyclegan"):
+        section = section_of(page, name)
+        assert section.count('<figure class="example">') == 2 * PARAMS.examples
+        assert section.count("data:image/jpeg") == 3 * 2 * PARAMS.examples
+        own = scores[(scores["approach"] == name) & (scores["unit"] == "region")]
+        for regions in ("selected", "admitted"):
+            for metric in ("mae", "bias", "ccc", "pearson_within", "mae_in_0_to_0_2"):
+                row = own[(own["regions"] == regions) & (own["metric"] == metric)].iloc[0]
+                if regions == "selected" or metric in ("mae", "bias", "ccc"):
+                    text = f"{row['value']:.3f} [{row['lower']:.3f}, {row['upper']:.3f}]"
+                    assert text in section, (name, regions, metric)
+    bias = scores.query("metric == 'bias' and unit == 'region' and regions == 'selected'")
+    shift = bias.set_index("approach")["value"]
+    assert shift["cyclegan"] - shift["resnet18"] == pytest.approx(0.125)
+
+
+def test_data_and_software_are_named_without_a_path(world, found):
+    section = section_of(page_of(world, found), "Data and software")
+    assert "/hidden/place" not in section
+    for said in (
+        ">development<",
+        ">77<",
+        "11 of 11 planned",
+        ">numpy<",
+        table_hash(found.scores)[:12],
+    ):
+        assert said in section
+
+
+def test_names_from_outside_are_escaped_and_pictures_lie_in_the_page(world):
+    name = "<img src=x onerror=alert(1)>"
+    hostile = world.network.assign(approach=name)
+    accounts = {f"{nodes.ACCOUNT_OF}{name}": {"supervision": "<script>1</script>"}}
+    found = evaluate(world, **{name: hostile}, **accounts)
+    page = page_of(world, found)
+    assert "<img src=x" not in page
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
+    sources = re.findall(r'<[^>]*\ssrc="([^"]*)"', page)
+    assert len(sources) > 10
+    assert all(source.startswith("data:image/") for source in sources)
+    assert not re.search(r"(?:https?:|url\(|<link|@import)", page)
+
+
+def test_the_page_of_one_test_slide_has_numbers_without_intervals(world):
+    folds = world.folds.copy()
+    folds.loc[folds["slide_id"].isin(["s07", "s08", "s10"]), "split"] = "train"
+    alone = SimpleNamespace(**{**vars(world), "folds": folds})
+    found = evaluate(alone, resnet18=world.network)
+    section = section_of(page_of(alone, found), "resnet18")
+    assert not re.search(r"\[-?\d", section.replace("[0, 1]", ""))
+    assert re.search(r">0\.\d{3}<", section)
 
 
 def test_examples_span_the_ratios_and_come_from_different_tiles():

@@ -1,4 +1,5 @@
 import math
+import re
 
 import numpy as np
 import pandas as pd
@@ -11,10 +12,17 @@ from tumor_ratio.reporting.definitions import DEFINITIONS
 from tumor_ratio.reporting.figures.confusion import draw_confusion
 from tumor_ratio.reporting.figures.style import approach_colours
 from tumor_ratio.reporting.headline import Headline, headline_metrics, headline_table
-from tumor_ratio.reporting.html_report import Block, Example, Report, Section, render_report
+from tumor_ratio.reporting.html_report import (
+    Block,
+    Example,
+    Picture,
+    Report,
+    Section,
+    Table,
+    render_report,
+)
 from tumor_ratio.reporting.images import image_uri
 from tumor_ratio.reporting.results_text import interval, number, percent, results_text
-from tumor_ratio.reporting.software import software_versions
 from tumor_ratio.reporting.stamps import RESEARCH_USE
 from tumor_ratio.reporting.study import STUDY_CAVEATS, STUDY_ROWS
 
@@ -177,19 +185,28 @@ def test_text_from_elsewhere_is_escaped():
     assert page.count(RESEARCH_USE) == 3
 
 
-def test_examples_stand_after_their_section_with_their_pictures():
-    picture = image_uri(np.zeros((4, 4, 3), np.uint8))
+def test_examples_and_pictures_stand_in_their_block():
+    picture, other = (image_uri(np.full((4, 4, 3), value, np.uint8)) for value in (0, 90))
+    block = Block(
+        "Good", table=Table(("a",), [("<b>",)]), pictures=[Picture(other, "a & b")],
+        examples=[Example(picture, "", picture, ["measured <0.10>"])],
+    )  # fmt: skip
+    sections = [Section("one", "One", [block]), Section("two", "Two", [])]
     page = render_report(
         Report(
             title="t", subtitle="s", stamps=[RESEARCH_USE], answer=[], key_figures=[],
-            sections=[Section("one", "One", []), Section("two", "Two", [])],
-            examples=[Example("Good", picture, "", ["measured 0.10"])], examples_after="one",
-            versions=software_versions(),
+            sections=sections,
         )
     )  # fmt: skip
-    assert page.index("One</h2>") < page.index(picture) < page.index("Two</h2>")
-    assert "no picture" in page
-    assert "numpy" in page
+    assert (
+        page.index("Good</h3>") < page.index(other) < page.index(picture) < page.index("Two</h2>")
+    )
+    assert page.count("no picture") == 1
+    assert page.count(picture) == 2
+    assert "measured &lt;0.10&gt;" in page
+    assert "a &amp; b" in page
+    assert "&lt;b&gt;" in page
+    assert all(uri.startswith("data:image/") for uri in re.findall(r'src="([^"]*)"', page))
 
 
 def test_an_approach_keeps_its_colour():

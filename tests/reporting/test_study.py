@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tumor_ratio.reporting.study import STUDY_CONFUSIONS, majority_verdict
+from tumor_ratio.reporting.study import STUDY_CONFUSIONS, majority_summary, majority_verdict
 
 
 def test_the_studys_networks_in_words():
@@ -26,3 +26,16 @@ def test_one_patch_none_and_bins_that_do_not_occur():
 def test_what_is_no_confusion_matrix_is_refused(counts):
     with pytest.raises(ValueError, match="square and counts something"):
         majority_verdict("a", counts)
+
+
+def test_no_network_of_the_study_beats_the_most_frequent_bin():
+    said = majority_summary(STUDY_CONFUSIONS)
+    assert "none of these networks beats the most frequent bin" in said
+    assert "ResNet18 wins 11 patches from it and loses 28 (exact McNemar p 0.0095)" in said
+    assert "ViT-B/16 wins 3 patches from it and loses 1 (exact McNemar p 0.62)" in said
+
+
+def test_a_network_that_beats_it_is_named():
+    said = majority_summary({"good": [[90, 2], [5, 40]], "same": [[9, 0], [2, 0]]})
+    assert "good beat the most frequent bin" in said
+    assert "same wins 0 patches from it and loses 0 (exact McNemar p 1)" in said

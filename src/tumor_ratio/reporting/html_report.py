@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -31,6 +31,24 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Picture:
+    """A picture among others: a data URI, and what it shows."""
+
+    uri: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class Example:
+    """One test region: pictures (data URIs; empty where unreadable) and what was predicted."""
+
+    he: str
+    ihc: str
+    outlined: str
+    lines: Sequence[str]
+
+
+@dataclass(frozen=True)
 class Block:
     """A heading with what stands under it.
 
@@ -40,6 +58,8 @@ class Block:
     paragraphs : plain text.
     table : under the paragraphs.
     picture : a data URI, under the table.
+    pictures : smaller ones side by side, under it.
+    examples : regions with their pictures, under these.
     notes : small print, under all.
     """
 
@@ -48,6 +68,8 @@ class Block:
     table: Table | None = None
     picture: str = ""
     notes: Sequence[str] = ()
+    pictures: Sequence[Picture] = ()
+    examples: Sequence[Example] = ()
 
 
 @dataclass(frozen=True)
@@ -69,16 +91,6 @@ class KeyFigure:
 
 
 @dataclass(frozen=True)
-class Example:
-    """One test region: its pictures (data URIs; empty where unreadable) and what was predicted."""
-
-    group: str
-    he: str
-    ihc: str
-    lines: Sequence[str]
-
-
-@dataclass(frozen=True)
 class Report:
     """Everything the page says.
 
@@ -89,9 +101,6 @@ class Report:
     answer : the result in one or two sentences.
     key_figures : the large numbers.
     sections : in order.
-    examples : regions with their pictures, shown after the section `examples_after`.
-    examples_after : an anchor.
-    versions : package to version.
     """
 
     title: str
@@ -100,10 +109,6 @@ class Report:
     answer: Sequence[str]
     key_figures: Sequence[KeyFigure]
     sections: Sequence[Section]
-    examples: Sequence[Example] = ()
-    examples_after: str = ""
-    examples_note: str = ""
-    versions: dict[str, str] = field(default_factory=dict)
 
 
 def render_report(report: Report) -> str:
@@ -116,8 +121,4 @@ def render_report(report: Report) -> str:
         lstrip_blocks=True,
     )
     style = (TEMPLATES / "report.css").read_text(encoding="utf-8")
-    groups: dict[str, list[Example]] = {}
-    for example in report.examples:
-        groups.setdefault(example.group, []).append(example)
-    template = environment.get_template("report.html.j2")
-    return template.render(report=report, style=style, example_groups=groups)
+    return environment.get_template("report.html.j2").render(report=report, style=style)

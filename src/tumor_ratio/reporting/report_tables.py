@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
@@ -20,8 +19,9 @@ def primary_table(table: pd.DataFrame) -> Table:
     table : what `headline_table` gives.
     """
     header = (
-        "approach", "learned from", "MAE", "interval", "against median", "gain over ridge’s",
-        "skill", "MSE", "≤ 0.05", "≤ 0.1", "≤ 0.2", "bin accuracy", "balanced", "slide MAE",
+        "approach", "learned from", "MAE (primary)", "interval", "against median",
+        "gain over ridge’s", "skill", "MSE", "≤ 0.05", "≤ 0.1", "≤ 0.2", "bin accuracy", "balanced",
+        "slide MAE",
     )  # fmt: skip
     rows = [
         (
@@ -38,6 +38,48 @@ def primary_table(table: pd.DataFrame) -> Table:
     roles = table["role"].tolist()
     marked = frozenset(roles.index(role) for role in ROLES if role in roles)
     return Table(header, rows, text_columns=2, marked=marked)
+
+
+def not_run_table(approaches: pd.DataFrame) -> Table:
+    """What was asked for and not scored, with what is known of the reason."""
+    missing = approaches[~approaches["scored"].astype(bool)]
+    rows = [
+        (
+            str(row["approach"]),
+            str(row["supervision"]),
+            str(row["reason"]),
+            f"{row['coverage']:.0%}",
+        )
+        for row in missing.to_dict("records")
+    ]
+    return Table(("approach", "would learn from", "why not", "regions predicted"), rows, 3)
+
+
+def paired_table(differences: pd.DataFrame, paired: pd.DataFrame) -> Table:
+    """Differences in MAE with their intervals and tests.
+
+    Parameters
+    ----------
+    differences : what `comparison_tables.differences` gives.
+    paired : `schemas.PairedComparisons` of the same headline, for the number of cases.
+    """
+    cases = str(int(paired["n_cases"].max())) if len(paired) else "-"
+    rows = [
+        (
+            row["label"],
+            row["group"],
+            number(row["effect"]),
+            interval(row["lower"], row["upper"]),
+            number(row["p_value"], 4),
+            number(row["p_holm"], 4),
+            cases,
+        )
+        for row in differences.to_dict("records")
+    ]
+    groups = differences["group"].tolist()
+    marked = frozenset(groups.index(group) for group in groups)
+    header = ("approach", "compared", "difference in MAE", "interval", "p", "p (Holm)", "cases")
+    return Table(header, rows, 2, marked)
 
 
 def mae_by_view(
@@ -58,11 +100,11 @@ def mae_by_view(
         chosen = chosen[(chosen["unit"] == unit) & (chosen["metric"] == "mae")]
         if chosen["value"].notna().any():
             counted = "n_slides" if unit == "slide" else "n_regions"
-            columns[f"{name} (n\u00a0=\u00a0{chosen[counted].max()})"] = chosen.set_index(
-                "approach"
-            )["value"]
-    rows = [
-        (name, *(number(float(column.get(name, math.nan))) for column in columns.values()))
-        for name in shown
-    ]
+            title = f"{name} (n\u00a0=\u00a0{chosen[counted].max()})"
+            columns[title] = chosen.set_index("approach").apply(_with_interval, axis=1)
+    rows = [(name, *(column.get(name, "-") for column in columns.values())) for name in shown]
     return Table(("approach", *columns), rows)
+
+
+def _with_interval(row: pd.Series) -> str:
+    return f"{number(row['value'])} {interval(row['lower'], row['upper'])}".rstrip()

@@ -6,10 +6,12 @@ public notebook (github.com/yunjiang2020/cv_project_he2ihc).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.stats import binomtest
 
 
 class StudyRow(NamedTuple):
@@ -75,6 +77,40 @@ def majority_verdict(name: str, confusion: ArrayLike) -> str:
         f"{name}: accuracy {hits / total:.4f} in {total:.0f} patches; always answering the most "
         f"frequent bin scores {measured.max() / total:.4f}, so the network {verdict}. Its balanced "
         f"accuracy is {balanced:.3f}, where chance is {1 / present.sum():.3f}."
+    )
+
+
+def majority_summary(confusions: Mapping[str, ArrayLike]) -> str:
+    """In words, of all classifiers: does any beat always answering the most frequent bin?
+
+    A classifier beats it where an exact McNemar test (McNemar, Psychometrika 1947; 12: 153) of the
+    patches that one of both has right says so at 0.05 and the classifier has more of them.
+
+    Parameters
+    ----------
+    confusions : (K, K) counts by measured (row) and predicted (column) bin, by classifier.
+    """
+    found = []
+    beaten = []
+    for name, confusion in confusions.items():
+        counts = np.asarray(confusion, dtype=np.int64)
+        bin_ = int(counts.sum(axis=1).argmax())
+        won = int(np.trace(counts) - counts[bin_, bin_])
+        lost = int(counts[bin_].sum() - counts[bin_, bin_])
+        p = float(binomtest(won, won + lost).pvalue) if won + lost else 1.0
+        if p < 0.05 and won > lost:
+            beaten.append(name)
+        found.append(
+            f"{name} wins {won} patches from it and loses {lost} (exact McNemar p {p:.2g})"
+        )
+    verdict = (
+        f"{', '.join(beaten)} beat the most frequent bin"
+        if beaten
+        else "none of these networks beats the most frequent bin"
+    )
+    return (
+        f"Taken together, {verdict}: {'; '.join(found)}. Patches of few slides are not "
+        "independent, so these p-values are too small rather than too large."
     )
 
 

@@ -1,23 +1,28 @@
-"""Test regions to look at: where the best network is right, and where it is wrong."""
+"""Test regions to look at: where a model is right, and where it is wrong."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from PIL import Image
 
-from tumor_ratio.cohort.pair import Cohort
+from tumor_ratio.cohort.pair import Cohort, SlidePair
+from tumor_ratio.datasets.partition_folder import PartitionRef
 from tumor_ratio.errors import SlideError
 from tumor_ratio.imaging.regions import Region, iter_regions
+from tumor_ratio.labelling.region_outlines import region_outlines
+from tumor_ratio.reporting.outlined_picture import outlined_picture
 
 logger = logging.getLogger(__name__)
 
 RgbImage = NDArray[np.uint8]
 
-MAX_SIDE_PX = 320
+MOST_SIDE_PX = 320
 
 BEST = "Closest, over the range of measured ratios"
 WORST = "Furthest off"
@@ -33,6 +38,8 @@ class ExampleRegion(NamedTuple):
     predicted: float
     he: RgbImage | None
     ihc: RgbImage | None
+    outlined: RgbImage | None
+    """Ki-67 with the nuclei that the measured ratio counts."""
 
 
 def pick_examples(own: pd.DataFrame, tile_of: pd.Series, output: str, count: int) -> pd.DataFrame:
@@ -66,7 +73,11 @@ def pick_examples(own: pd.DataFrame, tile_of: pd.Series, output: str, count: int
 
 
 def read_examples(
-    cohort: Cohort, patches: pd.DataFrame, chosen: pd.DataFrame, output: str
+    cohort: Cohort,
+    patches: pd.DataFrame,
+    chosen: pd.DataFrame,
+    output: str,
+    ihc_nuclei: Mapping[str, PartitionRef],
 ) -> list[ExampleRegion]:
     """The pictures of chosen regions; a slide that cannot be read costs its pictures only."""
     regions = {
@@ -76,7 +87,9 @@ def read_examples(
     examples = []
     for row in chosen.to_dict("records"):
         region = regions[row["region_id"]]
-        he, ihc = (_read(cohort, region, section) for section in ("he", "ihc"))
+        pair = cohort[region.slide_id]
+        ihc = _read(pair, region, "ihc")
+        outlined = None if ihc is None else _outlined(pair, region, ihc, ihc_nuclei)
         examples.append(
             ExampleRegion(
                 row["group"],
@@ -84,18 +97,35 @@ def read_examples(
                 row["slide_id"],
                 row["measured"],
                 row[output],
-                he,
-                ihc,
+                _small(_read(pair, region, "he")),
+                _small(ihc),
+                _small(outlined),
             )
         )
     return examples
 
 
-def _read(cohort: Cohort, region: Region, section: str) -> RgbImage | None:
-    pair = cohort[region.slide_id]
+def _outlined(
+    pair: SlidePair, region: Region, rgb: RgbImage, ihc_nuclei: Mapping[str, PartitionRef]
+) -> RgbImage | None:
+    if region.slide_id not in ihc_nuclei:
+        return None
+    outlines = region_outlines(pair, region, ihc_nuclei[region.slide_id].load())
+    return outlined_picture(rgb, outlines.polygons, outlines.positive)
+
+
+def _read(pair: SlidePair, region: Region, section: str) -> RgbImage | None:
     try:
-        rgb = pair.read_he(region) if section == "he" else pair.read_ihc(region)
+        return pair.read_he(region) if section == "he" else pair.read_ihc(region)
     except SlideError as error:
         logger.warning("no %s picture of %s: %s", section, region.region_id, error)
         return None
-    return rgb[:: -(-rgb.shape[0] // MAX_SIDE_PX), :: -(-rgb.shape[1] // MAX_SIDE_PX)]
+
+
+def _small(rgb: RgbImage | None) -> RgbImage | None:
+    """At most about 320 px a side."""
+    if rgb is None or max(rgb.shape) <= MOST_SIDE_PX:
+        return rgb
+    image = Image.fromarray(rgb)
+    image.thumbnail((MOST_SIDE_PX, MOST_SIDE_PX))
+    return np.array(image)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -56,21 +56,23 @@ def draw_predicted_versus_measured(
     params: EvaluationParams,
 ) -> Figure:
     """Predicted against measured ratio, one panel an approach."""
-    return scatter_of(compared_regions, approaches, params, stamps_of(cohort))
+    colours = models_and(approaches, ("ridge", "oracle"))
+    return scatter_of(compared_regions, params, colours, stamps_of(cohort))
 
 
 def scatter_of(
     compared_regions: pd.DataFrame,
-    approaches: pd.DataFrame,
     params: EvaluationParams,
+    colours: Mapping[str, str],
     stamps: Sequence[str] = (),
 ) -> Figure:
-    """The same for a page that carries the stamps itself."""
+    """The same of the approaches in `colours`, for a page that carries the stamps itself."""
     compared, output = headline_regions(compared_regions, params), params.headline.output
+    compared = compared[compared["approach"].isin(list(colours))]
     return draw_scatter(
         compared,
         slide_table(compared, output),
-        _models_and(approaches, ("ridge", "oracle")),
+        colours,
         output=output,
         bin_edges=BIN_EDGES,
         stamps=stamps,
@@ -84,19 +86,20 @@ def draw_confusion_matrices(
     params: EvaluationParams,
 ) -> Figure:
     """Measured against predicted bin, one panel an approach."""
-    return confusion_of(compared_regions, approaches, params, stamps_of(cohort))
+    names = models_and(approaches, ("majority_bin", "ridge"))
+    return confusion_of(compared_regions, params, list(names), stamps_of(cohort))
 
 
 def confusion_of(
     compared_regions: pd.DataFrame,
-    approaches: pd.DataFrame,
     params: EvaluationParams,
+    names: Sequence[str],
     stamps: Sequence[str] = (),
 ) -> Figure:
-    """The same for a page that carries the stamps itself."""
+    """The same of the named approaches, for a page that carries the stamps itself."""
     compared, output = headline_regions(compared_regions, params), params.headline.output
     matrices = {}
-    for name in _models_and(approaches, ("majority_bin", "ridge")):
+    for name in names:
         own = compared[(compared["approach"] == name) & compared[output].notna()]
         matrices[name] = confusion_matrix(own[output], own["measured"])
     return draw_confusion(matrices, BIN_NAMES, stamps=stamps)
@@ -155,13 +158,13 @@ def draw_interactive(
     """Predicted against measured ratio with the regions' names under the pointer."""
     return interactive_scatter(
         headline_regions(compared_regions, params),
-        _models_and(approaches, ("ridge", "oracle")),
+        models_and(approaches, ("ridge", "oracle")),
         output=params.headline.output,
         stamps=stamps_of(cohort),
     )
 
 
-def _models_and(approaches: pd.DataFrame, others: tuple[str, ...]) -> dict[str, str]:
+def models_and(approaches: pd.DataFrame, others: tuple[str, ...]) -> dict[str, str]:
     """Colours of the models and of few others; all approaches would be too many panels."""
     models = set(approaches.loc[approaches["role"] == "model", "approach"])
     colours = colours_of(approaches)

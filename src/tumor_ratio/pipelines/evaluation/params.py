@@ -48,4 +48,4 @@ class EvaluationParams(Params):
     supervision: dict[str, str] = Field(default_factory=dict)
     """What an approach learned from, where it is not region ratios."""
     examples: int = Field(default=4, ge=0, le=20)
-    """Best and as many worst test regions in the report."""
+    """Best and as many worst test regions of each model in the report."""

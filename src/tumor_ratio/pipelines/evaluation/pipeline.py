@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from kedro.pipeline import Node, Pipeline
 
-from tumor_ratio.pipelines.evaluation import figures, nodes, report
+from tumor_ratio.pipelines.evaluation import agreement_figures, figures, nodes, pairs, report
 
 WITH_ACCOUNT = ("ilastik", "cyclegan")
 """Approaches that say themselves what they learned from, and why they have no answer."""
@@ -73,6 +73,12 @@ def create_pipeline(approaches: Sequence[str]) -> Pipeline:
                 name="score_approaches",
             ),
             Node(
+                pairs.compare_in_pairs,
+                drawn,
+                "paired_comparisons",
+                name="compare_in_pairs",
+            ),
+            Node(
                 nodes.collect_run_metrics,
                 ["scores", "approaches", params],
                 "run_metrics",
@@ -103,6 +109,30 @@ def create_pipeline(approaches: Sequence[str]) -> Pipeline:
                 name="draw_confusion_matrices",
             ),
             Node(
+                agreement_figures.draw_limits,
+                ["cohort", "compared_regions", "scores", "approaches", params],
+                "bland_altman",
+                name="draw_limits",
+            ),
+            Node(
+                agreement_figures.draw_calibration_lines,
+                ["cohort", "compared_regions", "scores", "approaches", params],
+                "calibration",
+                name="draw_calibration_lines",
+            ),
+            Node(
+                agreement_figures.draw_mae_differences,
+                ["cohort", "paired_comparisons", "scores", "approaches", params],
+                "mae_differences",
+                name="draw_mae_differences",
+            ),
+            Node(
+                agreement_figures.draw_bin_errors,
+                ["cohort", "scores", "approaches", params],
+                "mae_by_bin",
+                name="draw_bin_errors",
+            ),
+            Node(
                 figures.draw_labels,
                 ["cohort", "patches", "references", "folds"],
                 "label_distribution",
@@ -118,6 +148,7 @@ def create_pipeline(approaches: Sequence[str]) -> Pipeline:
                 report.write_report,
                 [
                     "cohort",
+                    "cohort_plan",
                     "tiles",
                     "patches",
                     "tile_quality",
@@ -131,6 +162,7 @@ def create_pipeline(approaches: Sequence[str]) -> Pipeline:
                     "compared_regions",
                     "approaches",
                     "scores",
+                    "paired_comparisons",
                     "failures",
                     params,
                 ],

@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from tumor_ratio.cohort.pair import Cohort
 from tumor_ratio.datasets.partition_folder import PartitionRef
 from tumor_ratio.pipelines.evaluation import figures
 from tumor_ratio.pipelines.evaluation import report_sections as sections
-from tumor_ratio.pipelines.evaluation.examples import ExampleRegion, pick_examples, read_examples
+from tumor_ratio.pipelines.evaluation.approach_sections import Compared, approach_sections
 from tumor_ratio.pipelines.evaluation.nodes import NO_TRUTH, headline_of
 from tumor_ratio.pipelines.evaluation.nuclei_examples import example_tiles
 from tumor_ratio.pipelines.evaluation.params import EvaluationParams
+from tumor_ratio.pipelines.evaluation.provenance import data_section
+from tumor_ratio.pipelines.evaluation.results_section import results_section
+from tumor_ratio.pipelines.evaluation.study_section import study_section
 from tumor_ratio.reporting.answer import answer_of, key_figures
 from tumor_ratio.reporting.figures.nuclei_overlay import draw_nuclei_tiles
 from tumor_ratio.reporting.figures.threshold_sensitivity import draw_sensitivity
-from tumor_ratio.reporting.headline import best_model, headline_table, value_of
-from tumor_ratio.reporting.html_report import Example, Report, render_report
-from tumor_ratio.reporting.images import figure_uri, image_uri
-from tumor_ratio.reporting.results_text import number, results_text
-from tumor_ratio.reporting.software import software_versions
+from tumor_ratio.reporting.headline import headline_table, value_of
+from tumor_ratio.reporting.html_report import Report, render_report
+from tumor_ratio.reporting.images import figure_photo_uri, figure_uri
+from tumor_ratio.reporting.results_text import results_text
 
 
 def write_results_table(
@@ -49,6 +51,7 @@ def write_results_table(
 
 def write_report(
     cohort: Cohort,
+    cohort_plan: Mapping[str, Any],
     tiles: pd.DataFrame,
     patches: pd.DataFrame,
     tile_quality: pd.DataFrame,
@@ -62,16 +65,25 @@ def write_report(
     compared_regions: pd.DataFrame,
     approaches: pd.DataFrame,
     scores: pd.DataFrame,
+    paired_comparisons: pd.DataFrame,
     failures: pd.DataFrame,
     params: EvaluationParams,
 ) -> str:
     """The report as one self-contained page."""
     headline = headline_of(params)
     table = headline_table(scores, approaches, headline)
-    name = best_model(table)
-    pictures = _pictures(compared_regions, scores, approaches, params)
+    notes = comparison_notes(table, compared_regions, params)
+    compared = Compared(cohort, patches, ihc_nuclei, compared_regions, approaches, scores, params)
+    hashed = {
+        "patches": patches,
+        "ratio_labels": ratio_labels,
+        "folds": folds,
+        "references": references,
+        "compared_regions": compared_regions,
+        "scores": scores,
+    }
     label_pictures = sections.LabelPictures(
-        nuclei=figure_uri(
+        nuclei=figure_photo_uri(
             draw_nuclei_tiles(
                 example_tiles(cohort, tiles, pair_quality, staining_quality, ihc_nuclei)
             )
@@ -88,13 +100,10 @@ def write_report(
             answer=answer_of(table, side_um),
             key_figures=key_figures(table),
             sections=[
-                sections.results_section(
-                    table,
-                    approaches,
-                    pictures,
-                    comparison_notes(table, compared_regions, params),
-                    params.confidence,
+                results_section(
+                    compared_regions, scores, approaches, paired_comparisons, notes, params
                 ),
+                *approach_sections(compared, table),
                 sections.cohort_section(
                     cohort, patches, tile_quality, pair_quality, folds, failures
                 ),
@@ -102,14 +111,10 @@ def write_report(
                     patches, ratio_labels, region_truths, staining_quality, label_pictures, params
                 ),
                 sections.secondary_section(scores, table.index.tolist(), headline),
-                sections.study_section(),
+                study_section(),
                 sections.definitions_section(),
+                data_section(cohort, cohort_plan, hashed),
             ],
-            examples=_examples(cohort, patches, compared_regions, name, params),
-            examples_after="results",
-            examples_note=f"Predicted by {name}. The sections are neighbours: the same tissue, "
-            "other cells. The furthest come from different tiles.",
-            versions=software_versions(),
         )
     )
 
@@ -152,62 +157,4 @@ def _subtitle(cohort: Cohort, side_um: float, params: EvaluationParams) -> str:
         f"Cohort “{cohort.source}” · {side} regions · protocol {primary.protocol} · primary "
         f"endpoint: slide-macro MAE against {primary.reference}, {primary.regions} regions, "
         f"{primary.output} output"
-    )
-
-
-def _pictures(
-    compared_regions: pd.DataFrame,
-    scores: pd.DataFrame,
-    approaches: pd.DataFrame,
-    params: EvaluationParams,
-) -> list[tuple[str, str, str]]:
-    """(title, data URI, note) of the figures of the results."""
-    compared = (compared_regions, approaches, params)
-    drawn: list[tuple[str, Figure, str]] = [
-        (
-            "MAE beside baselines and oracle",
-            figures.mae_of(scores, approaches, params),
-            f"Whiskers: {params.confidence:.0%} Student’s t interval over slides. Dashed: training "
-            "median (grey) and oracle (green).",
-        ),
-        (
-            "Predicted against measured ratio",
-            figures.scatter_of(*compared),
-            "Dots are test regions, rings are whole slides; thin lines are the edges of the bins.",
-        ),
-        (
-            "Bins",
-            figures.confusion_of(*compared),
-            "Counts of test regions and their share of the measured bin. majority_bin always gives "
-            "the same answer: what a bin accuracy is worth shows beside it.",
-        ),
-    ]
-    return [(title, figure_uri(figure), note) for title, figure, note in drawn]
-
-
-def _examples(
-    cohort: Cohort,
-    patches: pd.DataFrame,
-    compared_regions: pd.DataFrame,
-    name: str | None,
-    params: EvaluationParams,
-) -> list[Example]:
-    """Best and worst regions of the best network, with their pictures."""
-    compared = figures.headline_regions(compared_regions, params)
-    own = compared[compared["approach"] == name]
-    tile_of = patches.set_index("region_id")["tile_id"]
-    output = params.headline.output
-    chosen = pick_examples(own, tile_of, output, params.examples)
-    return [_example(region) for region in read_examples(cohort, patches, chosen, output)]
-
-
-def _example(region: ExampleRegion) -> Example:
-    return Example(
-        group=region.group,
-        he="" if region.he is None else image_uri(region.he),
-        ihc="" if region.ihc is None else image_uri(region.ihc),
-        lines=(
-            f"measured {number(region.measured, 2)} · predicted {number(region.predicted, 2)}",
-            region.region_id,
-        ),
     )

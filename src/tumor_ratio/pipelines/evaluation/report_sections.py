@@ -15,9 +15,9 @@ from tumor_ratio.reporting.cohort_tables import failures_table, split_table, til
 from tumor_ratio.reporting.definitions import DEFINITIONS
 from tumor_ratio.reporting.headline import Headline
 from tumor_ratio.reporting.html_report import Block, Section, Table
-from tumor_ratio.reporting.report_tables import mae_by_view, primary_table
-from tumor_ratio.reporting.results_text import interval, not_scored, number, standing_notes
-from tumor_ratio.reporting.study import STUDY_CAVEATS, STUDY_ROWS
+from tumor_ratio.reporting.interval_coverage import COVERAGE, NOMINAL, coverage_note
+from tumor_ratio.reporting.report_tables import mae_by_view
+from tumor_ratio.reporting.results_text import interval, number
 
 OTHER_METHODS = {method: title for method, title in TITLES.items() if method != NUCLEUS}
 ON_THEIR_REGIONS = "on_their_regions"
@@ -29,29 +29,6 @@ class LabelPictures(NamedTuple):
     nuclei: str
     sensitivity: str
     distribution: str
-
-
-def results_section(
-    table: pd.DataFrame,
-    approaches: pd.DataFrame,
-    pictures: Sequence[tuple[str, str, str]],
-    notes: Sequence[str],
-    confidence: float,
-) -> Section:
-    """Primary table and the figures on it, (title, data URI, note) each."""
-    missing = [f"{name} was not scored: {reason}." for name, reason in not_scored(approaches)]
-    compared = (
-        "Models, baselines and oracle are compared on the same regions.",
-        *missing,
-        *standing_notes(confidence),
-        *notes,
-    )
-    if table.empty:
-        blocks = [Block(paragraphs=["No approach could be compared."], notes=compared)]
-    else:
-        blocks = [Block(table=primary_table(table), notes=compared)]
-    blocks += [Block(title, picture=uri, notes=[note]) for title, uri, note in pictures]
-    return Section("results", "Results", blocks)
 
 
 def cohort_section(
@@ -215,24 +192,20 @@ def secondary_section(scores: pd.DataFrame, shown: Sequence[str], headline: Head
     return Section("secondary", "Secondary results", [Block("", [intro], table)])
 
 
-def study_section() -> Section:
-    """What the original study reported, with its caveats."""
-    table = Table(("approach", "accuracy", "MSE", "MAE"), [tuple(row) for row in STUDY_ROWS], 2)
-    intro = (
-        "For orientation only: real human seminoma slides, other regions, other labels. These "
-        "numbers are no yardstick for the ones above."
-    )
-    return Section(
-        "study", "What the original study reported", [Block("", [intro], table, "", STUDY_CAVEATS)]
-    )
-
-
 def definitions_section() -> Section:
-    """How the numbers are defined."""
+    """How the numbers are defined, and how often their intervals hold."""
+    slides = list(next(iter(COVERAGE.values())))
+    held = Table(
+        (f"{NOMINAL:.0%} interval of", *(f"{count} slides" for count in slides)),
+        [(name, *(number(shares[count]) for count in slides)) for name, shares in COVERAGE.items()],
+    )
     return Section(
         "definitions",
         "How the numbers are defined",
-        [Block(table=Table(("name", "definition"), [tuple(row) for row in DEFINITIONS], 2))],
+        [
+            Block(table=Table(("name", "definition"), [tuple(row) for row in DEFINITIONS], 2)),
+            Block("How often the intervals hold the truth", table=held, notes=[coverage_note()]),
+        ],
     )
 
 

@@ -29,7 +29,7 @@ def draw_confusion(
     """
     shown = {name: matrix for name, matrix in matrices.items() if matrix.sum() > 0}
     if not shown:
-        return style.message_figure("no test region was compared")
+        return style.message_figure("no test region was compared", stamps)
     columns = min(len(shown), 4)
     rows = -(-len(shown) // columns)
     figure = style.new_figure(2.5 * columns + 0.4, 2.55 * rows + 0.25)

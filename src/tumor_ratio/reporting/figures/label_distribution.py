@@ -24,7 +24,7 @@ def draw_label_distribution(
     """
     splits = [split for split in style.SPLITS if (labels["split"] == split).any()]
     if not splits:
-        return style.message_figure("no region belongs to a split")
+        return style.message_figure("no region belongs to a split", stamps)
     figure = style.new_figure(2.9 * len(splits), 2.5)
     panels = figure.subplots(1, len(splits), squeeze=False, sharey=True)[0]
     for axes, split in zip(panels, splits, strict=True):

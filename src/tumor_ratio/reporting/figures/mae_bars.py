@@ -26,7 +26,7 @@ def draw_mae_bars(
     """
     shown = table[table["region_mae"].notna()]
     if shown.empty:
-        return style.message_figure("no approach could be compared")
+        return style.message_figure("no approach could be compared", stamps)
     figure = style.new_figure(6.4, 0.27 * len(shown) + 1.0)
     axes = figure.subplots()
     style.plain_axes(axes, grid="x")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
@@ -10,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tumor_ratio.reporting.figures import style
+from tumor_ratio.reporting.figures.panels import panel_grid
 
 
 def draw_scatter(
@@ -34,28 +34,16 @@ def draw_scatter(
     """
     shown = [name for name in colours if (compared["approach"] == name).any()]
     if not shown:
-        return style.message_figure("no test region was compared")
-    columns = min(len(shown), 4)
-    rows = math.ceil(len(shown) / columns)
-    figure = style.new_figure(2.7 * columns, 2.85 * rows + 0.25)
-    grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
-    for axes, name in zip(grid.flat, shown, strict=False):
+        return style.message_figure("no test region was compared", stamps)
+    figure, panels = panel_grid(shown, x_label="measured ratio", y_label="predicted ratio")
+    for name, axes in panels:
         _panel(axes, compared[compared["approach"] == name], output, colours[name], bin_edges)
         own = slides[slides["approach"] == name]
         axes.scatter(
             own["measured"], own["predicted"], s=46, facecolors="none", edgecolors=style.INK,
             linewidths=1.3, zorder=4, label="slide",
         )  # fmt: skip
-        axes.set_title(name, fontsize=10, color=style.INK, loc="left", fontweight="bold")
-    for axes in list(grid.flat)[len(shown) :]:
-        axes.set_visible(False)
-    for axes in grid[:, 0]:
-        axes.set_ylabel("predicted ratio", fontsize=8)
-    for index, axes in enumerate(grid.flat):
-        if index < len(shown) and index + columns >= len(shown):
-            axes.set_xlabel("measured ratio", fontsize=8)
-            axes.tick_params(labelbottom=True)
-    grid.flat[0].legend(loc="upper left", fontsize=7, frameon=False, handletextpad=0.2)
+    figure.axes[0].legend(loc="upper left", fontsize=7, frameon=False, handletextpad=0.2)
     style.stamp(figure, stamps)
     return figure
 
@@ -63,7 +51,6 @@ def draw_scatter(
 def _panel(
     axes: Axes, regions: pd.DataFrame, output: str, colour: str, bin_edges: Sequence[float]
 ) -> None:
-    style.plain_axes(axes)
     for edge in bin_edges:
         axes.axhline(edge, color=style.GRID, linewidth=0.8, zorder=0)
         axes.axvline(edge, color=style.GRID, linewidth=0.8, zorder=0)

@@ -19,6 +19,9 @@ RIDGE: Final = "#52606d"
 MODELS: Final = ("#2b6cb0", "#c05621", "#6b46c1", "#b83280", "#0987a0", "#975a16")
 """In the order in which models are listed; they repeat beyond six."""
 
+MARKERS: Final = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
+"""In the order of the approaches, where greys alone would not tell them apart."""
+
 SPLITS: Final = {"train": "#9fb3c8", "validation": "#d69e2e", "test": "#2b6cb0"}
 
 DPI: Final = 140
