@@ -47,8 +47,9 @@ def test_a_plain_run_has_the_shipped_approaches():
 
 def test_an_environment_names_its_own():
     context = context_of("benchmark")
-    assert compared() == ["resnet18", "resnet18_study"]
-    assert tags_of("__default__") == {"approach.resnet18", "approach.resnet18_study"}
+    networks = ["resnet18", "resnet18_bins", "resnet18_study"]
+    assert compared() == networks
+    assert tags_of("__default__") == {f"approach.{name}" for name in networks}
     assert "gan_translation" in registry  # on request
     typed = context.params
     assert isinstance(typed["resnet18_study"], RegressionParams)

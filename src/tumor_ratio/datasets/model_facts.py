@@ -22,5 +22,12 @@ def tags_of(card: Mapping[str, Any]) -> dict[str, str]:
 
 
 def totals_of(card: Mapping[str, Any]) -> dict[str, float]:
-    """What a training took, under the same names for every kind of model."""
-    return {shown: float(card[name]) for name, shown in TOTALS.items() if name in card}
+    """What a training took, under the same names for every kind of model.
+
+    The members of an ensemble have best epochs of their own, so that it has none.
+    """
+    return {
+        shown: float(card[name])
+        for name, shown in TOTALS.items()
+        if isinstance(card.get(name), int | float)
+    }
