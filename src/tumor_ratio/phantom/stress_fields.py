@@ -58,7 +58,7 @@ def tears_um(plan: PhantomSlide, section: str, edge_um: Field, stress: Stress) -
     rng = stream(plan.key, section, "stress/tears")
     y, x = np.mgrid[: edge_um.shape[0], : edge_um.shape[1]] * FIELD_UM
     tissue = edge_um > 0
-    ragged = 3.0 * smooth_field(rng, edge_um.shape, 14.0)  # type: ignore[arg-type]
+    ragged = 3.0 * smooth_field(rng, (edge_um.shape[0], edge_um.shape[1]), 14.0)
     inside = np.full(edge_um.shape, -1e3)
     for _ in range(_MOST_TEARS):
         if (inside[tissue] > 0).mean() >= stress.share(TORN_SHARE):

@@ -33,7 +33,7 @@ from tumor_ratio.pipelines.stress.slide_step import (
     measure_stressed_slide,
 )
 from tumor_ratio.reporting.figures.stress_changes import draw_stress_changes
-from tumor_ratio.reporting.stamps import CIRCULAR, NUCLEI_BY_NETWORK, stamps_for
+from tumor_ratio.reporting.stamps import CIRCULAR, NUCLEI_BY_NETWORK, TrainingData, stamps_for
 from tumor_ratio.steps import SlideTasks
 
 logger = logging.getLogger(__name__)
@@ -178,7 +178,7 @@ def draw_stress(stress_scores: pd.DataFrame, **models: ModelRef) -> Figure:
 
 def _stamps(models: Mapping[str, ModelRef]) -> list[str]:
     """What goes with these numbers: they are of phantoms, by models of whatever origin."""
-    kinds = {str(model.card["training_data"]) for model in models.values()}
-    sentences = [line for kind in sorted(kinds) for line in stamps_for(kind)]  # type: ignore[arg-type]
+    kinds: set[TrainingData] = {model.card["training_data"] for model in models.values()}
+    sentences = [line for kind in sorted(kinds) for line in stamps_for(kind)]
     circular = [CIRCULAR] if "phantom" in kinds else []
     return list(dict.fromkeys([*sentences, NUCLEI_BY_NETWORK, *circular]))
