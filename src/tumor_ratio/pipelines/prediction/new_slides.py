@@ -2,44 +2,61 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from tumor_ratio.cohort.manifest import PlannedPair, read_manifest
 from tumor_ratio.cohort.opening import DEFAULTS, OpeningParams, open_planned_pair
 from tumor_ratio.errors import ConfigurationError, SlideError
 from tumor_ratio.pipelines.prediction.params import PredictionParams
+from tumor_ratio.pipelines.prediction.slide_folder import SKIPPED_COLUMNS, slide_id_of, slides_in
 from tumor_ratio.steps import step
 
 REMEDY = (
-    "add `--params=prediction.slide=<file>` (and `prediction.mpp=<um/px>` where the file does not "
-    "say), or `--params=prediction.manifest=<csv>`"
+    "add one of `--params=prediction.slide=<file>`, `--params=prediction.folder=<folder>` (and "
+    "`prediction.mpp=<um/px>` where files do not say), and `--params=prediction.manifest=<csv>`"
 )
 
 
-def planned_slides(params: PredictionParams) -> tuple[PlannedPair, ...]:
-    """Slides to be predicted.
+def planned_slides(params: PredictionParams) -> tuple[tuple[PlannedPair, ...], pd.DataFrame]:
+    """Slides to be predicted, and files that were passed over.
+
+    Returns
+    -------
+    planned : tuple of PlannedPair, with their H&E only
+    skipped : DataFrame of file and reason; of a folder, else empty.
 
     Raises
     ------
     ConfigurationError
-        If not exactly one of a slide and a manifest is named.
+        If not exactly one of a slide, a folder and a manifest is named, or none can be found.
     ManifestError
         If rows of the manifest cannot be used.
     """
-    if bool(params.manifest) == bool(params.slide):
-        what = "both a slide and a manifest are" if params.slide else "no slide and no manifest is"
+    given = [name for name in ("slide", "folder", "manifest") if getattr(params, name)]
+    if len(given) != 1:
+        what = (
+            f"both a {' and a '.join(given)} are"
+            if given
+            else "no slide, no folder and no manifest is"
+        )
         raise ConfigurationError(f"{what} given to predict", REMEDY)
+    nothing = pd.DataFrame(columns=SKIPPED_COLUMNS, dtype="str")
     if params.manifest:
         if params.mpp is not None:
             raise ConfigurationError(
-                "`prediction.mpp` is of one slide", "give `he_mpp` in the manifest instead"
+                "`prediction.mpp` is of one slide or folder",
+                "give `he_mpp` in the manifest instead",
             )
-        return read_manifest(params.manifest)
-    path = Path(params.slide).expanduser().absolute()
-    slide_id = re.sub(r"[^A-Za-z0-9_.-]", "_", path.stem).lstrip("_.-")[:100] or "slide"
-    return (
+        return read_manifest(params.manifest), nothing
+    if params.folder:
+        slides, skipped = slides_in(Path(params.folder).expanduser().absolute())
+    else:
+        path = Path(params.slide).expanduser().absolute()
+        slides, skipped = {slide_id_of(path.stem): path}, nothing
+    planned = tuple(
         PlannedPair(
             slide_id=slide_id,
             case_id=slide_id,
@@ -47,8 +64,10 @@ def planned_slides(params: PredictionParams) -> tuple[PlannedPair, ...]:
             ihc_path=None,
             he_mpp=params.mpp,
             ihc_mpp=None,
-        ),
+        )
+        for slide_id, path in slides.items()
     )
+    return planned, skipped
 
 
 @step(version=3)

@@ -1,0 +1,142 @@
+"""The two steps of one slide: its regions, and what is said of it as a whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from tumor_ratio.cohort.pair import SlidePair
+from tumor_ratio.errors import SlideError
+from tumor_ratio.imaging.appearance import slide_appearance
+from tumor_ratio.imaging.slide import Slide
+from tumor_ratio.inference.domain import FIELDS, TrainedDomain, judge_domain
+from tumor_ratio.inference.new_slide_calibration import NewSlideCalibration
+from tumor_ratio.inference.region_grid import RegionGrid
+from tumor_ratio.inference.summary import FociOptions, summarise_slide
+from tumor_ratio.inference.survey import survey_slide
+from tumor_ratio.models.devices import ComputeOptions
+from tumor_ratio.models.prediction_options import Flips
+from tumor_ratio.steps import step
+
+if TYPE_CHECKING:
+    from tumor_ratio.datasets.partition_folder import PartitionRef
+    from tumor_ratio.datasets.trained_model import ModelRef
+
+
+@dataclass(frozen=True)
+class PredictionOptions:
+    """How regions are laid and predicted.
+
+    Parameters
+    ----------
+    step_px, min_tissue : see `RegionGrid`; a step of None is the region's side.
+    compute, flips : see `load_slide_model`.
+    """
+
+    step_px: int | None
+    min_tissue: float
+    compute: ComputeOptions
+    flips: Flips = "none"
+
+
+@step(version=3)
+def predict_new_slide(pair: SlidePair, model: ModelRef, options: PredictionOptions) -> pd.DataFrame:
+    """Ratios of all regions of a slide that show tissue; see `predict_regions`.
+
+    Parameters
+    ----------
+    pair : the slide; only its H&E is read.
+    model : the trained model; its card says size and resolution of the regions.
+    options : how regions are laid and predicted.
+
+    Raises
+    ------
+    SlideError
+        If the slide is scanned too coarsely for the model, shows no tissue, or most of it cannot be
+        read.
+    """
+    from tumor_ratio.inference.predict_slide import check_resolution, predict_regions
+    from tumor_ratio.inference.slide_model import load_slide_model
+
+    slide, grid = he_slide(pair), region_grid(model, options)
+    check_resolution(slide, grid.mpp)
+    survey = survey_slide(slide, grid.cell_um)
+    loaded = load_slide_model(model.folder, options.compute, flips=options.flips)
+    return predict_regions(slide, loaded, survey, grid)
+
+
+@step(version=1)
+def summarise_new_slide(
+    pair: SlidePair,
+    regions: PartitionRef,
+    model: ModelRef,
+    calibration: dict[str, Any] | None,
+    options: PredictionOptions,
+    declared: dict[str, str],
+    foci: FociOptions,
+) -> dict[str, Any]:
+    """What is said of a slide; see `summarise_slide`.
+
+    Parameters
+    ----------
+    pair : the slide.
+    regions : from `predict_new_slide`.
+    model, options : as there.
+    calibration : the model's, as a record; None where it has none.
+    declared : species, organ and stain of the slide.
+    foci : how rich areas are cut out.
+
+    Returns
+    -------
+    dict
+        The summary's record, with what the manifest knows of the slide as `meta`.
+    """
+    slide, grid = he_slide(pair), region_grid(model, options)
+    known = None if calibration is None else NewSlideCalibration.from_record(calibration)
+    trained = TrainedDomain(model.card.get("domain", {})) if known is None else known.domain
+    summary = summarise_slide(
+        *(slide, survey_slide(slide, grid.cell_um), regions.load(), grid, model.card, known),
+        judge_domain(slide_appearance(slide), declared, trained),
+        foci,
+    )
+    return {**summary.record, "meta": dict(pair.meta)}
+
+
+def he_slide(pair: SlidePair) -> Slide:
+    """The pair's H&E slide.
+
+    Raises
+    ------
+    SlideError
+        If it has none.
+    """
+    if pair.he is None:
+        raise SlideError(pair.slide_id, "has no H&E slide to predict from", "give he_path")
+    return pair.he
+
+
+def region_grid(model: ModelRef, options: PredictionOptions) -> RegionGrid:
+    """The grid of a model's regions."""
+    size_px = int(model.card["patch_px"])
+    return RegionGrid(
+        size_px, float(model.card["mpp"]), options.step_px or size_px, options.min_tissue
+    )
+
+
+def declared_of(pair: SlidePair, default: Any) -> dict[str, str]:
+    """Species, organ and stain of a slide: its row's, else those given for all; may be empty."""
+    return {name: str(pair.meta.get(name) or getattr(default, name)) for name in FIELDS}
+
+
+def calibration_record(model: ModelRef) -> dict[str, Any] | None:
+    """The calibration in a model's folder, as a record.
+
+    Raises
+    ------
+    ConfigurationError
+        If it is there and cannot be used.
+    """
+    found = NewSlideCalibration.read(model.folder)
+    return None if found is None else found.to_record()
