@@ -6,6 +6,7 @@ ones, so that a quantile of all regions alike would promise too much.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -113,10 +114,10 @@ def outcomes(n_calibration: int, n_simulations: int, *, whole: bool, constant: b
 
 def conformal(n_simulations: int = 1000) -> None:
     print(
-        f"{COVERAGE:.0%} intervals for new slides: share that hold the measured ratio (mean width), "
-        f"{n_simulations} calibrations x {NEW_SLIDES} new slides, by the slide's burden"
+        f"{COVERAGE:.0%} intervals for new slides: share that hold the measured ratio (mean "
+        f"width), {n_simulations} calibrations x {NEW_SLIDES} new slides, by the slide's burden"
     )
-    ranges = list(zip(BURDENS[:-1], BURDENS[1:], strict=True))
+    ranges = list(pairwise(BURDENS))
     header = "".join(f"{f'{low:g} to {high:g}':>16}" for low, high in ranges)
     for whole in (False, True):
         for constant in (False, True):

@@ -22,7 +22,7 @@ def test_fewer_than_nine_slides_give_no_interval_but_the_reason():
     found = conformal_quantile(np.arange(8.0), np.arange(8))
     assert math.isnan(found.value)
     assert found.reason == "8 independent calibration slides are too few for 90% coverage"
-    assert MIN_UNITS == min(n for n in range(1, 50) if rank_of(n) <= n)
+    assert min(n for n in range(1, 50) if rank_of(n) <= n) == MIN_UNITS
     assert conformal_quantile(np.arange(9.0), np.arange(9)) == (8.0, 9, 9, "")
     assert math.isnan(conformal_quantile([], []).value)
     lost = np.where(np.arange(9) == 3, np.nan, 1.0)

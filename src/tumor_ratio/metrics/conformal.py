@@ -1,11 +1,12 @@
 """Intervals for slides that nobody has measured: split conformal prediction over slides.
 
 Calibration slides served neither training, nor the choice of an epoch, a map or a threshold. On
-each, the score of an answer p against the measured ratio y is |y - p| / s, where s (`expected_error`)
-is known from the H&E side alone. A new answer's interval is p -+ q s, q a quantile of the scores.
+each, the score of an answer p against the measured ratio y is |y - p| / s, where s
+(`expected_error`) is known from the H&E side alone. A new answer's interval is p -+ q s, with q a
+quantile of the scores.
 
-The guarantee is marginal, over new slides and calibrations together, and rests on one condition: the
-new slide is exchangeable with the calibration slides.
+The guarantee is marginal, over new slides and calibrations together, and rests on one condition:
+the new slide is exchangeable with the calibration slides.
 """
 
 from __future__ import annotations
@@ -54,8 +55,8 @@ class ConformalQuantile(NamedTuple):
 def expected_error(ratio: ArrayLike, nuclear_um2: ArrayLike) -> FloatArray:
     """How far a ratio is expected to be off, from what is known at prediction; a shape, no size.
 
-    The standard deviation of a beta-binomial share, with a floor, n = area / 50 um2 nuclei (at least
-    one) and the correlation rho = 0.02 of their states:
+    The standard deviation of a beta-binomial share, with a floor, n = area / 50 um2 nuclei (at
+    least one) and the correlation rho = 0.02 of their states:
 
         s^2 = 0.02^2 + p (1 - p) (1 + (n - 1) rho) / n
 

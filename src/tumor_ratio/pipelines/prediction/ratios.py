@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from tumor_ratio.cohort.pair import SlidePair
-from tumor_ratio.pipelines.prediction.domain import FIELDS, domain_warning, interval_reason
+from tumor_ratio.inference.domain import FIELDS, interval_reason, judge_declared, warning_text
 from tumor_ratio.pipelines.prediction.params import PredictionParams
 from tumor_ratio.reporting.stamps import stamps_for
 
@@ -70,20 +70,21 @@ def stamped(
         training_data, domain_warning and stamp.
     """
     warnings = {
-        slide_id: domain_warning(declared(pair, params), card["domain"])
+        slide_id: judge_declared(declared(pair, params), card["domain"])
         for slide_id, pair in pairs.items()
     }
-    warning = table["slide_id"].map(warnings)
-    reasons = {text: interval_reason(text, CALIBRATION_SLIDES) for text in warnings.values()}
+    reasons = {name: interval_reason(found, CALIBRATION_SLIDES) for name, found in warnings.items()}
     return table.assign(
         lower=np.nan,
         upper=np.nan,
-        interval=warning.map(reasons),
+        interval=table["slide_id"].map(reasons),
         weight_source=WEIGHT_SOURCE,
         approach=card["approach"],
         model=str(card.get("fingerprint", ""))[:16],
         training_data=card["training_data"],
-        domain_warning=warning,
+        domain_warning=table["slide_id"].map(
+            {name: warning_text(found) for name, found in warnings.items()}
+        ),
         stamp=" ".join(stamps_for(card["training_data"])),
     )
 
