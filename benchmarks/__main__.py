@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.cluster import dask_workers
+from benchmarks.conformal import conformal
 from benchmarks.cyclegan import cyclegan
 from benchmarks.intervals import intervals
 from benchmarks.label_error import label_error
@@ -179,7 +180,12 @@ def _made(folder: Path) -> Path:
     return folder
 
 
-ON_REQUEST = {"kills": kills, "label_error": label_error, "intervals": intervals}
+ON_REQUEST = {
+    "kills": kills,
+    "label_error": label_error,
+    "intervals": intervals,
+    "conformal": conformal,
+}
 """Take minutes: run only where they are named."""
 
 BENCHMARKS = {

@@ -22,7 +22,6 @@ from tumor_ratio.models.normalisation import Normalisation
 from tumor_ratio.models.regressor import build_regressor
 from tumor_ratio.models.regressor_options import Architecture, BackboneOptions
 from tumor_ratio.pipelines.prediction import create_pipeline, nodes
-from tumor_ratio.pipelines.prediction.domain import domain_warning, interval_reason
 from tumor_ratio.pipelines.prediction.params import PredictionParams
 from tumor_ratio.pipelines.prediction.ratios import slide_ratio
 from tumor_ratio.pipelines.prediction.tissue_regions import spread, tissue_regions
@@ -341,20 +340,7 @@ def test_flips_and_members_answer_by_their_mean(tmp_path):
     assert np.ptp(of_each) > 1e-4
 
 
-# --- what is declared
-
-
-def test_a_slide_of_the_trainings_kind_has_no_warning():
-    trained = {"species": ["human"], "organ": ["testis"], "stain": ["HE"]}
-    assert domain_warning({"species": "Human", "organ": "testis", "stain": "he"}, trained) == ""
-    assert domain_warning({}, trained) == "species undeclared; organ undeclared; stain undeclared"
-    unknown = domain_warning({"species": "human", "organ": "testis", "stain": "HE"}, {})
-    assert unknown.count("of the training slides undeclared") == 3
-
-
-def test_intervals_say_why_they_are_withheld():
-    assert interval_reason("", 3) == "interval withheld: 3 calibration slides, fewer than 9"
-    assert interval_reason("organ undeclared", 12) == "interval withheld: organ undeclared"
+# --- the pipeline
 
 
 def test_the_pipeline_needs_a_model_and_its_parameters_only():

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from tumor_ratio import __version__
 from tumor_ratio.atomic import full_disk_explained
 from tumor_ratio.datasets.fingerprint import file_hash
+from tumor_ratio.inference.new_slide_calibration import FILE_NAME as CALIBRATION_FILE
 
 # Names of `models.model_folder`, which takes seconds to import.
 CARD_FILE, WEIGHTS_FILE = "card.json", "model.safetensors"
@@ -108,7 +109,9 @@ def requirements() -> list[str]:
 
 
 def _files(folder: Path) -> list[Path]:
-    return [folder / CARD_FILE, *sorted(folder.glob("*.safetensors"))]
+    """Files of a model: its card, its calibration for new slides where it has one, its weights."""
+    calibration = [file for file in (folder / CALIBRATION_FILE,) if file.is_file()]
+    return [folder / CARD_FILE, *calibration, *sorted(folder.glob("*.safetensors"))]
 
 
 def _same_content(client: MlflowClient, experiment: str, content: str) -> LoggedModel | None:

@@ -50,6 +50,8 @@ class TrainedFoldsDataset(AbstractDataset[Mapping[str, TrainTask], dict[str, Mod
     Parameters
     ----------
     path, retrain, pipeline, metadata : as of `TrainedModelDataset`.
+    log_model : whether MLflow gets the published model as a model at once; False where a later
+        dataset completes its folder first, and logs it then.
     """
 
     def __init__(
@@ -57,11 +59,13 @@ class TrainedFoldsDataset(AbstractDataset[Mapping[str, TrainTask], dict[str, Mod
         path: str,
         retrain: bool = False,
         pipeline: str = "regression",
+        log_model: bool = True,
         metadata: dict[str, Any] | None = None,
     ) -> None:
         self._path = Path(path)
         self._retrain = retrain
         self._pipeline = pipeline
+        self._log_model = log_model
         self.metadata = metadata
 
     def save(self, data: Mapping[str, TrainTask]) -> None:
@@ -89,7 +93,7 @@ class TrainedFoldsDataset(AbstractDataset[Mapping[str, TrainTask], dict[str, Mod
         if len(models) > 1:
             tracking.set_tags({"trainings": ", ".join(models)})
         first, *_ = models.values()
-        publish_model(first, PUBLISHED, "model")
+        publish_model(first, PUBLISHED, "model", log_model=self._log_model)
         folders = {name: model.folder.name for name, model in models.items()}
         write_json(self._path / LATEST, {"folder": first.folder.name, "folds": folders})
 

@@ -110,11 +110,17 @@ def train_or_reuse(
     return ModelRef(folder, card)
 
 
-def publish_model(model: ModelRef, globs: tuple[str, ...], place: str) -> None:
-    """Give MLflow the model's stamp and copies of its files."""
+def publish_model(
+    model: ModelRef, globs: tuple[str, ...], place: str, *, log_model: bool = True
+) -> None:
+    """Give MLflow the model's stamp and copies of its files.
+
+    With `log_model` a regressor becomes a model of the run, and its weights are not copied beside.
+    Without, it is about to become one once its folder is complete, and they are not copied either.
+    """
     tracking.set_tags({**tags_of(model.card), FINGERPRINT: model.card["fingerprint"]})
     tracking.log_metrics(totals_of(model.card))
-    is_logged = tracking.log_model(model.folder, model.card)
+    is_logged = not log_model or tracking.log_model(model.folder, model.card)
     for path in sorted({file for glob in globs for file in model.folder.glob(glob)}):
         if not (is_logged and path.suffix == ".safetensors"):  # the logged model has them
             tracking.log_artifact(path, place)

@@ -22,6 +22,7 @@ from tumor_ratio.cohort.zenodo_pairs import PlannedDownload, plan_downloads
 from tumor_ratio.errors import ConfigurationError
 from tumor_ratio.imaging.regions import regions_of, regions_table
 from tumor_ratio.phantom.plan import PhantomSlide, plan_phantom
+from tumor_ratio.pipelines.data_processing.appearance_step import describe_slide
 from tumor_ratio.pipelines.data_processing.params import CohortParams
 from tumor_ratio.pipelines.data_processing.phantom_slides import render_phantom_pair
 from tumor_ratio.steps import SlideTasks
@@ -84,6 +85,13 @@ def gather_cohort(plan: CohortPlan, slides: Mapping[str, Loadable]) -> Cohort:
             "no slide could be prepared", "see the failures table, and correct the cohort"
         )
     return Cohort(pairs, plan["source"])
+
+
+def describe_slides(cohort: Cohort) -> SlideTasks:
+    """How the H&E of each slide looks, one task a slide."""
+    return {
+        pair.slide_id: partial(describe_slide, pair.he) for pair in cohort if pair.he is not None
+    }
 
 
 def make_tiles(cohort: Cohort, params: TileParams) -> pd.DataFrame:

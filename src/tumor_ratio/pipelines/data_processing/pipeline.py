@@ -19,6 +19,7 @@ def create_pipeline(**_: object) -> Pipeline:
                 name="prepare_slides",
             ),
             Node(nodes.gather_cohort, ["cohort_plan", "slides"], "cohort", name="gather_cohort"),
+            Node(nodes.describe_slides, "cohort", "slide_appearance", name="describe_slides"),
             Node(nodes.make_tiles, ["cohort", "params:tiles"], "tiles", name="make_tiles"),
             Node(
                 nodes.score_tiles,

@@ -19,7 +19,15 @@ will do whose configuration block names a backbone; names with a meaning of thei
 SHIPPED = (*APPROACHES, "resnet18_bins", "resnet18_study", "vit_b16_study")
 """Approaches that conf/base describes; a run need not train them all."""
 
-SHARED_INPUTS = {"cohort", "patches", "pair_quality", "ihc_nuclei", "ratio_labels", "folds"}
+SHARED_INPUTS = {
+    "cohort",
+    "slide_appearance",
+    "patches",
+    "pair_quality",
+    "ihc_nuclei",
+    "ratio_labels",
+    "folds",
+}
 
 
 def create_pipeline(approaches: Sequence[str] = APPROACHES, **_: object) -> Pipeline:
@@ -28,8 +36,9 @@ def create_pipeline(approaches: Sequence[str] = APPROACHES, **_: object) -> Pipe
     Parameters
     ----------
     approaches : the namespaces. `resnet18` reads the parameters `resnet18`, writes
-        `resnet18.training_patches`, `resnet18.models`, `resnet18.slide_predictions` and
-        `resnet18.predictions`, and its nodes carry the tag `approach.resnet18`.
+        `resnet18.training_patches`, `resnet18.models`, `resnet18.slide_predictions`,
+        `resnet18.predictions` and `resnet18.new_slide_calibration`, and its nodes carry the tag
+        `approach.resnet18`.
     """
     return sum((create_approach(approach) for approach in approaches), Pipeline([]))
 
@@ -67,6 +76,28 @@ def create_approach(approach: str) -> Pipeline:
                 ["slide_predictions", "models"],
                 "predictions",
                 name="calibrate",
+            ),
+            Node(
+                nodes.measure_areas,
+                ["cohort", "patches", "folds", "params:options"],
+                "calibration_areas",
+                name="measure_areas",
+            ),
+            Node(
+                nodes.calibrate_for_new_slides,
+                [
+                    "cohort",
+                    "patches",
+                    "ratio_labels",
+                    "folds",
+                    "predictions",
+                    "calibration_areas",
+                    "slide_appearance",
+                    "models",
+                    "params:options",
+                ],
+                "new_slide_calibration",
+                name="calibrate_for_new_slides",
             ),
         ]
     )
