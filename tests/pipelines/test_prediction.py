@@ -23,8 +23,6 @@ from tumor_ratio.models.regressor import build_regressor
 from tumor_ratio.models.regressor_options import Architecture, BackboneOptions
 from tumor_ratio.pipelines.prediction import create_pipeline, nodes
 from tumor_ratio.pipelines.prediction.params import PredictionParams
-from tumor_ratio.pipelines.prediction.ratios import slide_ratio
-from tumor_ratio.pipelines.prediction.tissue_regions import spread, tissue_regions
 from tumor_ratio.reporting.stamps import RESEARCH_USE, SYNTHETIC_TRAINING
 
 CPU = {"device": "cpu", "precision": "float32", "threads": 1}
@@ -101,37 +99,73 @@ def make_model(
     return ModelRef(folder, {**card, "fingerprint": "0123456789abcdef" * 4})
 
 
-def run(params: PredictionParams, model: ModelRef) -> tuple[pd.DataFrame, pd.DataFrame]:
-    plan = nodes.plan_new_slides(params)
+def run_all(params: PredictionParams, model: ModelRef) -> tuple[pd.DataFrame, ...]:
+    plan, _ = nodes.plan_new_slides(params, model)
     new_slides = {name: Part(task()) for name, task in nodes.open_new_slides(plan, params).items()}
-    tasks = nodes.predict_slides(new_slides, model, params)
-    done = {name: Part(pickle.loads(pickle.dumps(task))()) for name, task in tasks.items()}
-    return nodes.gather_ratios(done, new_slides, model, params)
+    regions = carried_out(nodes.predict_slides(new_slides, model, params))
+    summaries = carried_out(nodes.summarise_slides(regions, new_slides, model, params))
+    return nodes.gather_ratios(summaries, regions, model)
+
+
+def run(params: PredictionParams, model: ModelRef) -> tuple[pd.DataFrame, pd.DataFrame]:
+    return run_all(params, model)[:2]
+
+
+def carried_out(tasks) -> dict[str, Part]:
+    return {name: Part(pickle.loads(pickle.dumps(task))()) for name, task in tasks.items()}
 
 
 # --- which slides
 
 
-def test_one_slide_or_a_manifest_must_be_named():
-    with pytest.raises(ConfigurationError, match=r"no slide .*--params=prediction\.slide="):
-        nodes.plan_new_slides(PredictionParams())
+def test_one_slide_a_folder_or_a_manifest_must_be_named(model):
+    with pytest.raises(
+        ConfigurationError, match=r"no slide, no folder .*--params=prediction\.slide="
+    ):
+        nodes.plan_new_slides(PredictionParams(), model)
     with pytest.raises(ConfigurationError, match="both a slide and a manifest"):
-        nodes.plan_new_slides(PredictionParams(slide="a.svs", manifest="m.csv"))
+        nodes.plan_new_slides(PredictionParams(slide="a.svs", manifest="m.csv"), model)
     with pytest.raises(ConfigurationError, match="give `he_mpp` in the manifest"):
-        nodes.plan_new_slides(PredictionParams(manifest="m.csv", mpp=0.5))
+        nodes.plan_new_slides(PredictionParams(manifest="m.csv", mpp=0.5), model)
 
 
-def test_a_slides_name_comes_from_its_file():
-    (planned,) = nodes.plan_new_slides(PredictionParams(slide="dir/Fall 7 (Kopie).svs", mpp=0.25))
+def test_a_slides_name_comes_from_its_file(model):
+    params = PredictionParams(slide="dir/Fall 7 (Kopie).svs", mpp=0.25)
+    (planned,), _ = nodes.plan_new_slides(params, model)
     assert planned.slide_id == "Fall_7__Kopie_"
     assert planned.he_mpp == 0.25
 
 
-def test_every_bad_row_of_a_manifest_is_named(tmp_path):
+def test_a_folders_slides_are_found_and_all_else_is_named(tmp_path, model, caplog):
+    folder = tmp_path / "slides"
+    (folder / "parts").mkdir(parents=True)
+    rgb = section(64, 64)
+    for name in ("b 1.png", "a.png", "A.bmp", ".hidden.png", "parts/inner.png"):
+        save(folder / name, rgb)
+    (folder / "notes.txt").write_text("not a slide")
+    (folder / "cut.png").write_bytes((folder / "a.png").read_bytes()[:200])
+    params = PredictionParams(folder=str(folder), mpp=0.5)
+    planned, skipped = nodes.plan_new_slides(params, model)
+    assert {each.slide_id: each.he_path.name for each in planned} == {
+        "A.bmp": "A.bmp",
+        "a.png": "a.png",
+        "b_1": "b 1.png",
+    }
+    assert {each.he_mpp for each in planned} == {0.5}
+    reasons = skipped.set_index("file")["reason"]
+    assert (reasons[".hidden.png"], reasons["parts"]) == ("hidden", "a folder")
+    assert set(reasons.index) == {".hidden.png", "parts", "notes.txt", "cut.png"}
+    assert reasons["notes.txt"].startswith("not an image")
+    assert "notes.txt is passed over: not an image" in caplog.text
+    with pytest.raises(ConfigurationError, match="holds no slide"):
+        nodes.plan_new_slides(PredictionParams(folder=str(model.folder)), model)
+
+
+def test_every_bad_row_of_a_manifest_is_named(tmp_path, model):
     manifest = tmp_path / "m.csv"
     manifest.write_text("slide_id,he_path,he_mpp\na,a.png,fine\nb,b.png,99\n")
     with pytest.raises(ManifestError, match=r"(?s)line 2 .*not a number.*line 3 .*not believable"):
-        nodes.plan_new_slides(PredictionParams(manifest=str(manifest)))
+        nodes.plan_new_slides(PredictionParams(manifest=str(manifest)), model)
 
 
 def test_a_row_without_h_and_e_costs_that_slide_only(tmp_path):
@@ -140,39 +174,11 @@ def test_a_row_without_h_and_e_costs_that_slide_only(tmp_path):
         nodes.open_new_slides((planned,), PredictionParams())["x"]()
 
 
-# --- which regions
-
-
-def test_regions_cover_the_tissue_once_and_leave_out_the_glass(tmp_path):
-    rgb = np.full((640, 960, 3), 245, dtype=np.uint8)
-    rgb[128:512, 192:512] = section(320, 384)
-    slide = open_slide(save(tmp_path / "s.png", rgb), slide_id="s", mpp=1.0)
-    regions, tissue = tissue_regions(slide, 64, 1.0)
-    whole = {(r.x_px, r.y_px) for r, t in zip(regions, tissue, strict=True) if t > 0.9}
-    assert whole == {(x, y) for x in range(192, 512, 64) for y in range(128, 512, 64)}
-    assert len({r.region_id for r in regions}) == len(regions)
-    planted_um2 = 320 * 384
-    assert tissue.sum() * 64 * 64 == pytest.approx(planted_um2, rel=0.06)
-
-
-def test_tissue_at_the_edge_is_covered_by_a_region_that_reaches_beyond(tmp_path):
-    slide = open_slide(save(tmp_path / "s.png", section(100, 70)), slide_id="s", mpp=1.0)
-    regions, tissue = tissue_regions(slide, 64, 1.0)
-    assert [(r.x_px, r.y_px) for r in regions] == [(0, 0), (64, 0), (0, 64), (64, 64)]
-    expected = [1, 36 / 64, 6 / 64, 36 * 6 / 64**2]
-    np.testing.assert_allclose(tissue, expected, atol=0.07)  # an overview pixel is 8 um
-
-
-def test_a_blank_slide_is_refused(tmp_path):
-    blank = np.full((256, 256, 3), 250, dtype=np.uint8)
-    slide = open_slide(save(tmp_path / "s.png", blank), slide_id="s", mpp=1.0)
-    with pytest.raises(SlideError, match="slide s: shows no tissue"):
-        tissue_regions(slide, 64, 1.0)
-
-
-def test_a_sample_is_spread_over_all():
-    assert spread(list(range(10)), 3) == [1, 5, 8]
-    assert spread(list(range(2)), 3) == [0, 1]
+def test_a_model_that_the_catalog_does_not_know_is_refused(model):
+    with pytest.raises(ConfigurationError, match=r"other.* --params=prediction\.model"):
+        nodes.plan_new_slides(PredictionParams(slide="a.svs", model="other"), model)
+    with pytest.raises(ConfigurationError, match="the step lies between"):
+        nodes.plan_new_slides(PredictionParams(slide="a.svs", step_px=65), model)
 
 
 # --- the weights
@@ -192,26 +198,6 @@ def test_tissue_without_nuclei_has_no_nuclear_area():
     threshold = hematoxylin_threshold(rgb[None], 1.0)
     assert hematoxylin_area_um2(rgb, 1.0, threshold=threshold) < 0.01 * rgb[..., 0].size
     assert hematoxylin_threshold(np.full((1, 8, 8, 3), 255, dtype=np.uint8), 1.0) == 0.15
-
-
-def test_a_slides_ratio_is_weighted_by_nuclear_area():
-    table = pd.DataFrame(
-        {
-            "tissue": [1.0, 0.5, 0.1],
-            "size_px": 100,
-            "mpp": 1.0,
-            "tumor_ratio": [0.1, 0.9, np.nan],
-            "tumor_ratio_calibrated": [0.2, 0.4, np.nan],
-            "nuclear_um2": [300.0, 100.0, np.nan],
-        }
-    )
-    found = slide_ratio(table)
-    assert found["tumor_ratio"] == pytest.approx((300 * 0.1 + 100 * 0.9) / 400)
-    assert found["tumor_ratio_calibrated"] == pytest.approx(0.25)
-    assert (found["n_regions"], found["n_unscored"]) == (2, 1)
-    assert found["tissue_mm2"] == pytest.approx(0.015)
-    nothing = slide_ratio(table.assign(tumor_ratio=np.nan))
-    assert np.isnan(nothing["tumor_ratio"])
 
 
 # --- from a slide to the tables
@@ -239,8 +225,9 @@ def test_every_row_carries_its_stamps_and_no_interval(tmp_path, model, caplog):
         assert table["interval"].str.startswith("interval withheld: 0 calibration slides").all()
         assert str(tmp_path) not in table.to_csv()
     warnings = slides.set_index("slide_id")["domain_warning"]
-    assert warnings["one"] == ""
-    assert warnings["two"] == "species 'mouse' is not the training's (human); organ undeclared"
+    assert "species" not in warnings["one"]
+    assert "how it looks cannot be judged" in warnings["one"]
+    assert warnings["two"].startswith("species 'mouse' is not the training's (human); organ undecl")
     assert "species 'mouse'" in caplog.text
     assert SYNTHETIC_TRAINING in caplog.text
 
@@ -265,9 +252,12 @@ def test_regions_with_little_tissue_are_listed_without_a_ratio(tmp_path, model):
     path = save(tmp_path / "s.png", section(64 + 12, 64))
     params = PredictionParams(slide=str(path), mpp=1.0, min_tissue=0.5, compute=CPU)
     regions, slides = run(params, model)
-    assert regions["reason"].tolist() == ["", "under 50% tissue"]
+    assert regions["reason"].tolist() == ["", "white"]
     assert np.isnan(regions["tumor_ratio"][1])
-    assert slides[["n_regions", "n_unscored"]].iloc[0].tolist() == [1, 1]
+    assert slides[["n_regions", "n_left_out"]].iloc[0].tolist() == [1, 1]
+    assert slides["left_out_white"][0] == pytest.approx(
+        12 / 76, abs=0.06
+    )  # an overview pixel is 8 um
 
 
 def test_a_slide_that_is_too_coarse_for_the_model_is_refused(tmp_path, model):
@@ -290,7 +280,7 @@ def test_the_aperio_slide_gets_a_ratio_for_every_tissue_region(real_data, tmp_pa
     scored = regions[regions["reason"] == ""]
     assert scored["tumor_ratio"].between(0, 1).all()
     assert scored["nuclear_um2"].gt(0).mean() > 0.9
-    assert 0.01 < slides["nuclear_mm2"][0] / slides["tissue_mm2"][0] < 0.5
+    assert 0.01 < slides["nuclear_mm2"][0] / slides["scored_mm2"][0] < 0.5
     assert slides["domain_warning"][0].startswith("species undeclared; organ undeclared")
 
 
@@ -346,4 +336,5 @@ def test_flips_and_members_answer_by_their_mean(tmp_path):
 def test_the_pipeline_needs_a_model_and_its_parameters_only():
     pipeline = create_pipeline()
     assert pipeline.inputs() == {"prediction_model", "params:prediction"}
-    assert pipeline.outputs() == {"region_ratios", "slide_ratios"}
+    tables = {"region_ratios", "slide_ratios", "focus_table", "rich_area_curve"}
+    assert pipeline.outputs() == {*tables, "skipped_files"}

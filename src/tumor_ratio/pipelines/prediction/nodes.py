@@ -1,4 +1,4 @@
-"""Nodes of prediction: plan, open, predict, gather."""
+"""Nodes of prediction: plan, open, predict, summarise, gather."""
 
 from __future__ import annotations
 
@@ -12,11 +12,27 @@ from tumor_ratio.cohort.manifest import PlannedPair
 from tumor_ratio.cohort.opening import OpeningParams
 from tumor_ratio.cohort.pair import SlidePair
 from tumor_ratio.datasets.partition_folder import PartitionRef
+from tumor_ratio.datasets.prediction_model import ASKED_FOR
 from tumor_ratio.datasets.trained_model import ModelRef
+from tumor_ratio.errors import ConfigurationError
+from tumor_ratio.inference.new_slide_calibration import NewSlideCalibration
+from tumor_ratio.inference.summary import FociOptions
 from tumor_ratio.pipelines.prediction.new_slides import open_new_slide, planned_slides
+from tumor_ratio.pipelines.prediction.output_tables import (
+    curve_table,
+    focus_table,
+    region_table,
+    slide_table,
+)
 from tumor_ratio.pipelines.prediction.params import PredictionParams
-from tumor_ratio.pipelines.prediction.ratios import slide_ratio, stamped
-from tumor_ratio.pipelines.prediction.slide_step import predict_new_slide
+from tumor_ratio.pipelines.prediction.slide_steps import (
+    PredictionOptions,
+    calibration_record,
+    declared_of,
+    predict_new_slide,
+    region_grid,
+    summarise_new_slide,
+)
 from tumor_ratio.steps import SlideTasks
 
 logger = logging.getLogger(__name__)
@@ -24,9 +40,15 @@ logger = logging.getLogger(__name__)
 Parts = Mapping[str, PartitionRef]
 
 
-def plan_new_slides(params: PredictionParams) -> tuple[PlannedPair, ...]:
-    """List the slides to predict; a manifest is checked whole here."""
-    return planned_slides(params)
+def plan_new_slides(
+    params: PredictionParams, model: ModelRef
+) -> tuple[tuple[PlannedPair, ...], pd.DataFrame]:
+    """List the slides to predict; a manifest, a folder and the model are checked here."""
+    check_model(params, model)
+    planned, skipped = planned_slides(params)
+    for name, reason in skipped.itertuples(index=False):
+        logger.warning("%s is passed over: %s", name, reason)
+    return planned, skipped
 
 
 def open_new_slides(plan: tuple[PlannedPair, ...], params: PredictionParams) -> SlideTasks:
@@ -39,30 +61,66 @@ def predict_slides(new_slides: Parts, model: ModelRef, params: PredictionParams)
     """Ratios of every tissue region, one task a slide."""
     return {
         slide_id: partial(
-            predict_new_slide,
-            SlidePair.from_record(part.load()),
-            model,
-            params.min_tissue,
-            params.compute,
-            params.flips,
+            predict_new_slide, SlidePair.from_record(part.load()), model, _options(params)
         )
         for slide_id, part in new_slides.items()
     }
 
 
-def gather_ratios(
+def summarise_slides(
     slide_region_ratios: Parts, new_slides: Parts, model: ModelRef, params: PredictionParams
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """One table of regions and one of slides, every row stamped."""
-    parts = {slide_id: part.load() for slide_id, part in slide_region_ratios.items()}
-    pairs = {slide_id: SlidePair.from_record(new_slides[slide_id].load()) for slide_id in parts}
-    regions = pd.concat(parts.values(), ignore_index=True)
-    slides = pd.DataFrame(
-        [{"slide_id": slide_id, **slide_ratio(part)} for slide_id, part in parts.items()]
-    )
-    tables = tuple(stamped(table, pairs, model.card, params) for table in (regions, slides))
-    for warning in tables[1]["domain_warning"].unique():
+) -> SlideTasks:
+    """Ratio, areas, foci and warnings of each slide, one task a slide."""
+    calibration = calibration_record(model)
+    foci = FociOptions(params.tau, params.min_focus_um2, params.merge_um, params.intervals_anyway)
+    pairs = {name: SlidePair.from_record(new_slides[name].load()) for name in slide_region_ratios}
+    return {
+        slide_id: partial(
+            summarise_new_slide,
+            *(pairs[slide_id], regions, model, calibration, _options(params)),
+            *(declared_of(pairs[slide_id], params), foci),
+        )
+        for slide_id, regions in slide_region_ratios.items()
+    }
+
+
+def gather_ratios(
+    slide_summaries: Parts, slide_region_ratios: Parts, model: ModelRef
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Regions, slides, foci and curves of all slides, every row stamped."""
+    records = {slide_id: part.load() for slide_id, part in slide_summaries.items()}
+    regions = {slide_id: slide_region_ratios[slide_id].load() for slide_id in records}
+    slides = slide_table(records)
+    for warning in slides["domain_warning"].unique():
         if warning:
             logger.warning("the model may not be valid for these slides: %s", warning)
-    logger.warning("%s", tables[1]["stamp"].iloc[0])
-    return tables[0], tables[1]
+    logger.warning("%s", slides["stamp"].iloc[0])
+    return (
+        region_table(regions, records, NewSlideCalibration.read(model.folder)),
+        slides,
+        focus_table(records),
+        curve_table(records),
+    )
+
+
+def check_model(params: PredictionParams, model: ModelRef) -> None:
+    """Refuse a model other than the one asked for, and regions that would leave gaps.
+
+    Raises
+    ------
+    ConfigurationError
+        If `prediction.model` or `prediction.step_px` cannot be had.
+    """
+    if params.model and params.model != model.card.get(ASKED_FOR, ""):
+        raise ConfigurationError(
+            f"`prediction.model` is {params.model}, which the catalog does not know",
+            "give it as --params=prediction.model=..., or as `prediction_model` in globals.yml",
+        )
+    try:
+        region_grid(model, _options(params))
+    except ValueError as error:
+        raise ConfigurationError(str(error), "correct `prediction.step_px`") from error
+
+
+def _options(params: PredictionParams) -> PredictionOptions:
+    return PredictionOptions(params.step_px, params.min_tissue, params.compute, params.flips)

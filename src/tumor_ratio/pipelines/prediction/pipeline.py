@@ -1,4 +1,4 @@
-"""From slide files and a finished model to ratios of regions and slides."""
+"""From slide files and a finished model to ratios, areas and foci."""
 
 from __future__ import annotations
 
@@ -8,10 +8,15 @@ from tumor_ratio.pipelines.prediction import nodes
 
 
 def create_pipeline(**_: object) -> Pipeline:
-    """Assemble prediction; the catalog's `prediction_model` says which approach's model serves."""
+    """Assemble prediction; the catalog's `prediction_model` says which model serves."""
     return Pipeline(
         [
-            Node(nodes.plan_new_slides, "params:prediction", "new_plan", name="plan_new_slides"),
+            Node(
+                nodes.plan_new_slides,
+                ["params:prediction", "prediction_model"],
+                ["new_plan", "skipped_files"],
+                name="plan_new_slides",
+            ),
             Node(
                 nodes.open_new_slides,
                 ["new_plan", "params:prediction"],
@@ -25,9 +30,15 @@ def create_pipeline(**_: object) -> Pipeline:
                 name="predict_slides",
             ),
             Node(
-                nodes.gather_ratios,
+                nodes.summarise_slides,
                 ["slide_region_ratios", "new_slides", "prediction_model", "params:prediction"],
-                ["region_ratios", "slide_ratios"],
+                "slide_summaries",
+                name="summarise_slides",
+            ),
+            Node(
+                nodes.gather_ratios,
+                ["slide_summaries", "slide_region_ratios", "prediction_model"],
+                ["region_ratios", "slide_ratios", "focus_table", "rich_area_curve"],
                 name="gather_ratios",
             ),
         ],

@@ -1,0 +1,160 @@
+"""The model that serves a prediction: trained here, in a folder, or kept by MLflow."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from kedro.io import AbstractDataset, DatasetError
+from kedro_datasets._typing import JSONPreview
+
+from tumor_ratio.atomic import folder_written_whole, full_disk_explained
+from tumor_ratio.datasets.errors import NotMadeYetError
+from tumor_ratio.datasets.fingerprint import file_hash
+from tumor_ratio.datasets.trainings import ModelRef, finished_model, read_latest
+from tumor_ratio.errors import ModelUnavailableError
+
+ASKED_FOR = "asked_for"
+"""Key of a card: what the user named as the model."""
+
+CARD_FILE = "card.json"
+KEPT = (CARD_FILE, "calibration.json", "*.safetensors")
+"""What is taken out of a downloaded model; the code that lies in it is left there."""
+NEEDED = ("patch_px", "mpp", "approach", "training_data", "calibration")
+SCHEMES = ("models:/", "runs:/", "mlflow-artifacts:/")
+
+logger = logging.getLogger(__name__)
+
+
+class NoSuchModelError(ModelUnavailableError, DatasetError):
+    """The named model cannot be had, or is none of this project's."""
+
+
+class PredictionModelDataset(AbstractDataset[ModelRef, ModelRef]):
+    """A finished regressor, wherever it is. Nothing in it is unpickled or executed.
+
+    Parameters
+    ----------
+    path : folder of an approach's models; the latest serves where no other is named.
+    model : a model's folder, or where MLflow has it: `models:/<name>@<alias>`,
+        `models:/<name>/<version>`, `models:/<id>`, `runs:/<run>/<place>`.
+    downloads : folder for what comes from MLflow; equal content is kept once.
+    metadata : for kedro-viz and other tools.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        model: str = "",
+        downloads: str = "",
+        metadata: dict[str, Any] | None = None,
+    ) -> None:
+        self._path = Path(path)
+        self._model = str(model or "")
+        self._downloads = Path(downloads) if downloads else self._path.parent / "downloaded"
+        self._found: ModelRef | None = None
+        self.metadata = metadata
+
+    def load(self) -> ModelRef:
+        """The model.
+
+        Raises
+        ------
+        NotMadeYetError
+            If none is named and none was trained here.
+        NoSuchModelError
+            If the named one cannot be had, or is not one of this project's regressors.
+        """
+        if not self._model:
+            latest = self._latest()
+            if latest is None:
+                raise NotMadeYetError(self._path, "the trained model", "regression")
+            return latest
+        if self._found is None:  # an alias may move while a run goes on
+            remote = self._model.startswith(SCHEMES)
+            folder = self._downloaded() if remote else Path(self._model).expanduser().absolute()
+            self._found = _model_in(folder, self._model)
+        return self._found
+
+    def save(self, data: ModelRef) -> None:
+        """Refuse: this dataset only reads."""
+        raise DatasetError("models are trained by `kedro run --pipelines=regression`")
+
+    def preview(self) -> JSONPreview:
+        """Show the model's card in kedro-viz, where it is on this disk already."""
+        model = self._found if self._model else self._latest()
+        return JSONPreview(json.dumps(model.card if model else {}, default=str))
+
+    def _latest(self) -> ModelRef | None:
+        return finished_model(self._path, str(read_latest(self._path).get("folder", "")))
+
+    def _downloaded(self) -> Path:
+        """Fetch the model from MLflow, unless its content is here already."""
+        from mlflow.artifacts import download_artifacts
+
+        with full_disk_explained(self._downloads):
+            self._downloads.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self._downloads, prefix=".") as temporary:
+            try:
+                whole = Path(download_artifacts(artifact_uri=self._model, dst_path=temporary))
+            except Exception as error:  # of MLflow, of its store, of the network
+                raise NoSuchModelError(
+                    f"MLflow has no model {self._model}: {str(error).splitlines()[0][:200]}",
+                    "name one of `mlflow.search_registered_models()`, and set "
+                    "MLFLOW_TRACKING_URI where it lies on a server",
+                ) from error
+            cards = sorted(whole.rglob(CARD_FILE), key=lambda path: len(path.parts))
+            if not cards:
+                raise NoSuchModelError(
+                    f"{self._model} holds no {CARD_FILE}: it is no regressor of this project",
+                    "name a model that this project has logged",
+                )
+            files = sorted({f for glob in KEPT for f in cards[0].parent.glob(glob) if f.is_file()})
+            content = "".join(f"{file.name}{file_hash(file)}" for file in files)
+            folder = self._downloads / hashlib.sha256(content.encode()).hexdigest()[:16]
+            if not (folder / CARD_FILE).is_file():
+                with folder_written_whole(folder) as new:
+                    for file in files:
+                        shutil.copyfile(file, new / file.name)
+        logger.info("%s is %s", self._model, folder)
+        return folder
+
+    def _exists(self) -> bool:
+        return bool(self._model) or self._latest() is not None
+
+    def _describe(self) -> dict[str, Any]:
+        return {"path": self._path.as_posix(), "model": self._model}
+
+
+def _model_in(folder: Path, asked_for: str) -> ModelRef:
+    try:
+        card = json.loads((folder / CARD_FILE).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise NoSuchModelError(
+            f"there is no finished model in {folder}",
+            f"name a folder with a {CARD_FILE}, such as data/06_models/resnet18/<fingerprint>",
+        ) from error
+    except (OSError, ValueError) as error:
+        raise NoSuchModelError(
+            f"{folder / CARD_FILE} cannot be read: {error}", "copy the model again"
+        ) from error
+    missing = [name for name in NEEDED if not isinstance(card, dict) or name not in card]
+    if missing:
+        raise NoSuchModelError(
+            f"{folder / CARD_FILE} says nothing of {', '.join(missing)}: it is no regressor of "
+            "this project",
+            "name the folder of a regressor",
+        )
+    fingerprint = card.get("fingerprint") or _content_of(folder)
+    return ModelRef(folder, {**card, "fingerprint": fingerprint, ASKED_FOR: asked_for})
+
+
+def _content_of(folder: Path) -> str:
+    """What takes the place of a fingerprint that a card lacks."""
+    hashes = "".join(file_hash(file) for file in sorted(folder.glob("*.safetensors")))
+    return hashlib.sha256(f"{file_hash(folder / CARD_FILE)}{hashes}".encode()).hexdigest()
