@@ -18,7 +18,8 @@ def test_the_threshold_lies_between_two_planted_groups_of_regions():
 
 
 def test_a_region_at_the_threshold_is_rich():
-    assert 0.1 < rich_threshold([0.1, 0.3], ["a", "b"]) <= 0.3
+    assert rich_threshold([0.1, 0.3], ["a", "b"]) == pytest.approx(0.2, abs=0.005)
+    assert 0.1 < rich_threshold([0.1, 0.105], ["a", "b"]) <= 0.105
 
 
 def test_a_large_slide_does_not_choose_the_threshold_alone():

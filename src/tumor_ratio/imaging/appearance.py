@@ -100,8 +100,9 @@ class Appearance:
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Appearance:
         """What `to_record` described."""
-        values = {each.name: record[each.name] for each in fields(cls)}
-        return cls(**{name: math.nan if v is None else v for name, v in values.items()})
+        named: dict[str, Any] = {each.name: record[each.name] for each in fields(cls)}
+        unknown = dict.fromkeys((name for name, value in named.items() if value is None), math.nan)
+        return cls(**{**named, **unknown})
 
 
 def slide_appearance(slide: Slide) -> Appearance:

@@ -79,13 +79,20 @@ def tissue_mask(rgb: RgbImage, mpp: float) -> Mask:
     green and blue do not; that is how they are told apart. Red ink cannot be told from red cells
     by colour and stays.
     """
+    return tissue_and_marks(rgb, mpp)[0]
+
+
+def tissue_and_marks(rgb: RgbImage, mpp: float) -> tuple[Mask, Mask]:
+    """`tissue_mask`, and what it leaves out as pen or black; both (H, W) bool, disjoint."""
     _check(rgb)
     sigma_px = SMOOTHING_UM / mpp
     smooth = gaussian_blur(rgb, sigma_px, mode="reflect")
     tissue, dark, of_ink_hue = np.empty((3, *rgb.shape[:2]), np.bool_)
     _classify(smooth, channel_density(np.arange(256, dtype=np.uint8)), tissue, dark, of_ink_hue)
-    tissue &= ~_marks(dark, of_ink_hue, mpp)
-    return _without_specks(tissue, mpp)
+    marks = _marks(dark, of_ink_hue, mpp)
+    tissue &= ~marks
+    tissue = without_specks(tissue, mpp)
+    return tissue, marks & ~tissue
 
 
 def tissue_fraction(rgb: RgbImage, mpp: float) -> float:
@@ -130,7 +137,8 @@ def _marks(dark: Mask, of_ink_hue: Mask, mpp: float) -> Mask:
     return ndimage.binary_propagation(wide, mask=wide | of_ink_hue)
 
 
-def _without_specks(tissue: Mask, mpp: float) -> Mask:
+def without_specks(tissue: Mask, mpp: float) -> Mask:
+    """The mask without parts, and without holes, that are smaller than 400 um2."""
     labels, count = ndimage.label(tissue)
     tissue = _of_parts(labels, _part_sizes(labels, count) * mpp**2 >= SPECK_UM2)
     holes, count = ndimage.label(~tissue)

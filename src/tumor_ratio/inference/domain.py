@@ -172,10 +172,10 @@ def judge_appearance(appearance: Appearance, trained: Sequence[Appearance]) -> l
     """Whether a slide looks like one of the training's.
 
     The distance of a slide from others is the largest over the features of
-    |x - median| / max(1.4826 MAD, floor), with the floors of `imaging.appearance.FEATURES`. A slide
-    is unlike where it lies further from all n training slides than any of these lies from the n - 1
-    others, and further than 4. A slide exchangeable with the training's is called unlike about
-    once in n + 1 times.
+    |x - median| / max(1.4826 MAD, floor), with the floors of `imaging.appearance.FEATURES`. Of the
+    n training slides and the new one each is left out in turn, and its distance from the n others
+    taken. The new slide is unlike where its own is the largest of all, and over 4. A slide
+    exchangeable with the training's is called unlike once in n + 1 times at most.
     """
     if len(trained) < MIN_TRAINING_SLIDES:
         text = (
@@ -193,7 +193,7 @@ def judge_appearance(appearance: Appearance, trained: Sequence[Appearance]) -> l
     if not np.isfinite(distances).any():
         return found  # nothing is stained, which `judge_stain` says
     furthest = int(np.nanargmax(distances))
-    limit = appearance_limit(known)
+    limit = appearance_limit(known, own)
     if distances[furthest] > limit:
         values = known[:, furthest]
         text = (
@@ -216,9 +216,11 @@ def feature_distances(own: NDArray[np.float64], known: NDArray[np.float64]) -> N
     return np.where(np.isfinite(known).any(axis=0), distance, np.nan)
 
 
-def appearance_limit(known: NDArray[np.float64]) -> float:
-    """The largest distance of one of some slides (N, F) from the others, at least 4."""
-    others = [np.delete(known, index, axis=0) for index in range(len(known))]
+def appearance_limit(known: NDArray[np.float64], new: NDArray[np.float64]) -> float:
+    """The largest distance of one of some slides (N, F) from the others and a new one (F,); at
+    least 4.
+    """
+    others = [np.vstack([np.delete(known, index, axis=0), new]) for index in range(len(known))]
     distances = np.stack(
         [feature_distances(own, rest) for own, rest in zip(known, others, strict=True)]
     )

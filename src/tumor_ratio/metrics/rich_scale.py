@@ -21,7 +21,8 @@ def rich_threshold(measured: ArrayLike, slide_ids: ArrayLike) -> float:
     """The ratio that parts regions into poor and rich ones best, slides weighing the same.
 
     Otsu's threshold (IEEE Trans. Syst. Man Cybern. 1979; 9: 62) of the weighted histogram in steps
-    of 0.005; a region at or over it is rich.
+    of 0.005, in the middle of the gap where no ratio lies around it; a region at or over it is
+    rich.
 
     Parameters
     ----------
@@ -35,9 +36,12 @@ def rich_threshold(measured: ArrayLike, slide_ids: ArrayLike) -> float:
     """
     ratio, slides = _finite(slide_ids, measured)
     counts, edges = np.histogram(ratio, BINS, (0.0, 1.0), weights=slide_weights(slides))
-    if (counts > 0).sum() < 2:
+    occupied = np.flatnonzero(counts)
+    if len(occupied) < 2:
         return math.nan
-    return float(edges[1 + round(float(threshold_otsu(hist=(counts, np.arange(BINS)))))])
+    last_poor = round(float(threshold_otsu(hist=(counts, np.arange(BINS)))))
+    first_rich = occupied[np.searchsorted(occupied, last_poor, side="right")]
+    return float((edges[last_poor + 1] + edges[first_rich]) / 2)
 
 
 def area_map(predicted: ArrayLike, measured: ArrayLike, slide_ids: ArrayLike) -> MonotoneMap:
