@@ -68,8 +68,7 @@ def list_regions(slide: Slide, survey: SlideSurvey, grid: RegionGrid) -> pd.Data
         last row and column may reach beyond the slide.
     """
     corners = tile_grid(
-        *(slide.width_px, slide.height_px, slide.mpp),
-        *(grid.size_px, grid.mpp, grid.step_px, "pad"),
+        slide.width_px, slide.height_px, slide.mpp, grid.size_px, grid.mpp, grid.step_px, "pad"
     )
     squares = judge_squares(
         survey, np.array(corners, dtype=np.float64), grid.size_um / slide.mpp, grid.min_tissue

@@ -197,8 +197,9 @@ def focus_records(foci: Foci, cell_px: float) -> list[dict[str, Any]]:
 
     `polygons` is a list of polygons of closed rings of [x, y], as a GeoJSON MultiPolygon has them.
     """
-    found = []
-    for row in foci.table.to_dict("records"):
+    found: list[dict[str, Any]] = []
+    for record in foci.table.to_dict("records"):
+        row = {str(name): value for name, value in record.items()}
         polygons = [
             [np.round(np.asarray(ring) * cell_px, 2).tolist() for ring in polygon]
             for polygon in outline_cells(foci.labels, int(row["focus_id"]))

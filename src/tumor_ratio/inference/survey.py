@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from tumor_ratio.errors import SlideError
 from tumor_ratio.imaging.readers import RgbImage
 from tumor_ratio.imaging.slide import OVERVIEW_PX, Slide
-from tumor_ratio.imaging.tissue_classes import TissueClasses, tissue_classes
+from tumor_ratio.imaging.tissue_classes import OVERVIEW_MPP, TissueClasses, tissue_classes
 
-OVERVIEW_MPP = 8.0
 CELLS_A_SIDE = 8
 """An overview shows each region in at least so many pixels a side."""
 SMALLEST_PIECE_PX = 8
