@@ -33,6 +33,7 @@ from tumor_ratio.pipelines.prediction.slide_steps import (
     region_grid,
     summarise_new_slide,
 )
+from tumor_ratio.reporting.stamps import stamps_for
 from tumor_ratio.steps import SlideTasks
 
 logger = logging.getLogger(__name__)
@@ -48,6 +49,7 @@ def plan_new_slides(
     planned, skipped = planned_slides(params)
     for name, reason in skipped.itertuples(index=False):
         logger.warning("%s is passed over: %s", name, reason)
+    skipped.attrs["stamp"] = list(stamps_for(model.card["training_data"]))
     return planned, skipped
 
 
