@@ -85,24 +85,14 @@ def draw_map(
     ValueError
         If `labels` has another shape than the field, or a number is not positive.
     """
-    longest = max(picture.shape[:2])
-    factor = min(max(longest, SIDE_PX[0]), SIDE_PX[1]) / longest
-    height, width = (max(1, round(side * factor)) for side in picture.shape[:2])
-    resized = Image.fromarray(picture).resize((width, height), Image.Resampling.BICUBIC)
-    cells = shown(field, kind)
-    cell_px = field.cell_px / picture_px * factor
-    layers = map_layers(
-        cells, kind, cell_px=cell_px, labels=labels, most=most, opacity=OPACITY,
-        line_px=max(1, round(max(height, width) / 450)),
-    )  # fmt: skip
-    painted = paint(pale(np.asarray(resized)), layers)
-    um_a_px = field.cell_um / cell_px
-
+    painted, um_a_px = painted_map(field, picture, picture_px, kind, labels=labels, most=most)
+    height, width = painted.shape[:2]
+    present = shown(field, kind).reason
     map_in = (WIDTH_IN - 2 * MARGIN_IN, (WIDTH_IN - 2 * MARGIN_IN) * height / width)
     if map_in[1] > MOST_HEIGHT_IN:
         map_in = (MOST_HEIGHT_IN * width / height, MOST_HEIGHT_IN)
     lines = _stamp_lines(stamps)
-    reasons = [reason for reason in REASONS if (cells.reason == reason).any()]
+    reasons = [reason for reason in REASONS if (present == reason).any()]
     entries = len(reasons) + (labels is not None and bool(labels.any()))
     legend_in = 0.24 * -(-entries // 3) + (0.1 if entries else 0.0)
     stamps_in = sum(points * 1.4 / 72 for _, points in lines) + 0.14
@@ -123,6 +113,38 @@ def draw_map(
     _legend(figure, reasons, entries > len(reasons), (stamps_in + legend_in) / height_in)
     _write_stamps(figure, lines, stamps_in, height_in)
     return figure
+
+
+def painted_map(
+    field: MapField,
+    picture: Rgb,
+    picture_px: float,
+    kind: MapKind = "ratio",
+    *,
+    labels: NDArray[np.integer] | None = None,
+    most: float = 1.0,
+) -> tuple[Rgb, float]:
+    """The map alone, without words.
+
+    Parameters
+    ----------
+    field, picture, picture_px, kind, labels, most : as in `draw_map`.
+
+    Returns
+    -------
+    rgb : (H, W, 3) uint8, 700 to 1600 pixels on its longer side.
+    mpp : float, micrometres a pixel of it.
+    """
+    longest = max(picture.shape[:2])
+    factor = min(max(longest, SIDE_PX[0]), SIDE_PX[1]) / longest
+    height, width = (max(1, round(side * factor)) for side in picture.shape[:2])
+    resized = Image.fromarray(picture).resize((width, height), Image.Resampling.BICUBIC)
+    cell_px = field.cell_px / picture_px * factor
+    layers = map_layers(
+        shown(field, kind), kind, cell_px=cell_px, labels=labels, most=most, opacity=OPACITY,
+        line_px=max(1, round(max(height, width) / 450)),
+    )  # fmt: skip
+    return paint(pale(np.asarray(resized)), layers), field.cell_um / cell_px
 
 
 def write_map(path: Path, figure: Figure, stamps: Sequence[str]) -> None:
@@ -181,8 +203,8 @@ def _legend(figure: Figure, reasons: Sequence[str], foci: bool, top: float) -> N
         handle: _Swatch(reason) for handle, reason in zip(handles, reasons, strict=True)
     }
     if foci:
-        colour = tuple(channel / 255 for channel in OUTLINE)
-        handles.append(Line2D([], [], color=colour, linewidth=2))
+        red, green, blue = (channel / 255 for channel in OUTLINE)
+        handles.append(Line2D([], [], color=(red, green, blue), linewidth=2))
         names.append("Ki-67-rich focus")
     if handles:
         figure.legend(

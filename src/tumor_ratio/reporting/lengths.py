@@ -1,4 +1,4 @@
-"""Lengths and areas in words, and the bar that shows a length on a picture."""
+"""Lengths, areas and shares in words, and the bar that shows a length on a picture."""
 
 from __future__ import annotations
 
@@ -30,3 +30,13 @@ def area_words(um2: float) -> str:
     if not math.isfinite(um2):
         return "-"
     return f"{um2 / 1e6:.3g} mm²" if um2 >= 1e4 else f"{um2:.0f} µm²"
+
+
+def mm2_words(mm2: float) -> str:
+    """An area with three digits in mm²; a dash if undefined."""
+    return f"{mm2:.3g} mm²" if math.isfinite(mm2) else "-"
+
+
+def share_words(share: float) -> str:
+    """A share as per cent with one decimal; a dash if undefined."""
+    return f"{share:.1%}" if math.isfinite(share) else "-"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
@@ -93,9 +92,8 @@ def _lines(
     """Strips of white with a line of text each, wrapped to the width; a sample before the first."""
     font = _font(size_px, bold=ink == LOUD)
     room = FILLED * width_px - (0 if swatch is None else swatch.shape[1] + size_px // 2)
-    letters = max(4, int(len(text) * room / max(1.0, font.getlength(text))))
     left = int((1 - FILLED) / 2 * width_px)
-    for number, line in enumerate(textwrap.wrap(text, letters)):
+    for number, line in enumerate(_wrapped(text, font, room)):
         image = Image.new("RGB", (width_px, int(1.5 * size_px)), "white")
         start = left
         if swatch is not None:
@@ -104,6 +102,22 @@ def _lines(
             start += swatch.shape[1] + size_px // 2
         ImageDraw.Draw(image).text((start, 0), line, fill=ink, font=font)
         yield np.asarray(image)
+
+
+def _wrapped(text: str, font: ImageFont.FreeTypeFont, room_px: float) -> list[str]:
+    """Lines that fit the room; a word that does not fit a line of its own is cut."""
+    lines: list[str] = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".lstrip()
+        if font.getlength(longer) <= room_px:
+            lines[-1] = longer
+            continue
+        lines.append("")
+        for letter in word:
+            if lines[-1] and font.getlength(lines[-1] + letter) > room_px:
+                lines.append("")
+            lines[-1] += letter
+    return [line for line in lines if line]
 
 
 def _swatch(size_px: int, reason: str) -> Rgb:

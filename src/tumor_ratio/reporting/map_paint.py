@@ -109,10 +109,13 @@ def map_layers(
     )
 
 
+@lru_cache(maxsize=len(COLOUR_MAPS))
 def map_colours(kind: MapKind) -> Rgb:
-    """(256, 3) uint8, from the least to the greatest value."""
+    """(256, 3) uint8, from the least to the greatest value; cannot be written to."""
     rgba = mpl.colormaps[COLOUR_MAPS[kind]](np.linspace(0, 1, STEPS))
-    return np.rint(255 * rgba[:, :3]).astype(np.uint8)
+    colours = np.rint(255 * rgba[:, :3]).astype(np.uint8)
+    colours.flags.writeable = False
+    return colours
 
 
 def paint(background: Rgb, layers: MapLayers, *, x_px: int = 0, y_px: int = 0) -> Rgb:
@@ -166,7 +169,7 @@ def pale(rgb: Rgb) -> Rgb:
 
 @lru_cache(maxsize=len(REASONS))
 def hatching(reason: str) -> Rgb:
-    """(8, 8, 3) uint8, repeats without a seam; one pattern a reason, for readers without colour."""
+    """(8, 8, 3) uint8, repeats without a seam; a pattern a reason, no colour needed."""
     y, x = np.mgrid[:PERIOD_PX, :PERIOD_PX]
     half = PERIOD_PX // 2
     rising, falling = (x + y) % PERIOD_PX < 2, (x - y) % PERIOD_PX < 2
@@ -182,6 +185,7 @@ def hatching(reason: str) -> Rgb:
     out = np.empty((PERIOD_PX, PERIOD_PX, 3), dtype=np.uint8)
     out[:] = PAPER
     out[marks[reason]] = INK
+    out.flags.writeable = False
     return out
 
 

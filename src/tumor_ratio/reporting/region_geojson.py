@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from tumor_ratio.reporting.focus_outline import FocusOutline, Rings
 from tumor_ratio.reporting.geojson import Color, finite
-from tumor_ratio.reporting.map_field import IN_WORDS, OTHER, MapField
+from tumor_ratio.reporting.map_field import IN_WORDS, MapField
 from tumor_ratio.reporting.map_paint import map_colours
 
-SCORED: Final = "Ki-67 ratio"
+SCORED: Final[tuple[str, Color]] = ("Ki-67 ratio", (33, 145, 140))
+UNSCORED: Final = "No ratio"
 FOCUS: Final[tuple[str, Color]] = ("Ki67-rich focus", (214, 0, 28))
 LEFT_OUT: Final[Color] = (140, 140, 140)
 
@@ -35,9 +36,8 @@ def region_features(regions: pd.DataFrame, slide_mpp: float) -> Iterator[Feature
 
     Parameters
     ----------
-    regions : of one slide: region_id, x_px, y_px (level 0), size_px, mpp, reason, and the
-        measurements tumor_ratio, tumor_ratio_calibrated, lower, upper, nuclear_um2 and tissue; those
-        that are missing or undefined are left out.
+    regions : of one slide: region_id, x_px, y_px (level 0), size_px, mpp, reason, and those of
+        `REGION_MEASUREMENTS` that there are; undefined ones are left out.
     slide_mpp : micrometres a level-0 pixel.
     """
     measured = [name for name in REGION_MEASUREMENTS if name in regions.columns]
@@ -106,17 +106,16 @@ def _tile(
 ) -> Feature:
     x, y, side = square_px
     corners = np.array([(x, y), (x + side, y), (x + side, y + side), (x, y + side), (x, y)])
+    color: Sequence[int] = LEFT_OUT
+    known = (f"Left out ({IN_WORDS.get(reason, reason)})" if reason else UNSCORED, LEFT_OUT)
     if np.isfinite(ratio):
-        step = round(255 * min(max(ratio, 0.0), 1.0))
-        red, green, blue = map_colours("ratio")[step].tolist()
-        look: tuple[str, Color] = (SCORED, (red, green, blue))
-    else:
-        look = (f"Left out ({IN_WORDS.get(reason, reason or IN_WORDS[OTHER])})", LEFT_OUT)
+        color = map_colours("ratio")[round(255 * min(max(ratio, 0.0), 1.0))].tolist()
+        known = SCORED
     properties = {
         "objectType": "tile",
         "name": name,
-        "color": list(look[1]),
-        "classification": _class(*look),
+        "color": list(color),
+        "classification": _class(*known),
         "measurements": measurements,
     }
     return {
