@@ -9,7 +9,6 @@ import pytest
 
 from tumor_ratio.reporting.cohort_page import CohortExtras, cohort_page
 from tumor_ratio.reporting.figures.rich_area_curve import draw_rich_area
-from tumor_ratio.reporting.focus_outline import FocusOutline
 from tumor_ratio.reporting.html_report import Picture, render_report
 from tumor_ratio.reporting.images import photo_uri
 from tumor_ratio.reporting.slide_page import SlidePictures, slide_page
@@ -58,12 +57,18 @@ def record(**changes):
         "lower": 0.15,
         "upper": 0.33,
         "interval": "",
+        "n_regions": 412,
+        "n_left_out": 35,
+        "region_um": 112.0,
+        "cell_um": 56.0,
         "tau": 0.35,
+        "tau_reason": "",
+        "area_reason": "",
         "ki67_rich_area_mm2": 0.512,
         "ki67_rich_share_of_tissue": 0.0465,
         "ki67_rich_share_of_organ": 0.0366,
-        "curve": [[0.0, 9.9], [0.35, 0.512], [1.0, 0.0]],
-        "ki67_rich_foci": {"number": 2, "per_mm2": 0.14},
+        "curve": curve((0.0, 9.9), (0.35, 0.512), (1.0, 0.0)),
+        "ki67_rich_foci": {"number": 0, "per_mm2": 0.0, "foci": []},
         "smallest_detectable_um": 126.4,
         "tumor_area_mm2": None,
         "tumor_area_reason": "the labelling of tumor is not known",
@@ -76,26 +81,44 @@ def record(**changes):
     return {**base, **changes}
 
 
-def focus(number: int, area_um2: float, **flags: bool) -> FocusOutline:
-    ring = np.array([(0, 0), (9, 0), (9, 9), (0, 0)], dtype=float)
-    touches = {"touches_excluded": False, "touches_edge": False, **flags}
-    return FocusOutline(number, [[ring]], area_um2, 120.0, 0.5, 0.8, **touches)
+def curve(*points):
+    return [{"tau": tau, "mm2": mm2} for tau, mm2 in points]
+
+
+def with_foci(*foci):
+    return {"number": len(foci), "per_mm2": 0.14, "foci": list(foci)}
+
+
+def focus(number: int, area_um2: float, **flags: bool):
+    return {
+        "focus_id": number,
+        "area_um2": area_um2,
+        "equivalent_diameter_um": 120.0,
+        "mean_ratio": 0.5,
+        "max_ratio": 0.8,
+        "touches_excluded": False,
+        "touches_edge": False,
+        "polygons": [[[[0, 0], [9, 0], [9, 9], [0, 0]]]],
+        **flags,
+    }
 
 
 def slide_html(foci=(), pictures=PICTURES, **changes) -> Page:
-    return Page(render_report(slide_page(record(**changes), foci, pictures)))
+    given = {"ki67_rich_foci": with_foci(*foci), **changes}
+    return Page(render_report(slide_page(record(**given), pictures)))
 
 
 def test_a_slides_page_says_what_was_found_and_carries_its_stamps():
-    page = slide_html([focus(2, 2.5e5, touches_excluded=True), focus(1, 9000.0)])
+    page = slide_html([focus(1, 9000.0), focus(2, 2.5e5, touches_excluded=True)])
     for words in (
         "Predicted tumor ratio 0.23, interval 0.15 to 0.33.", "0.512 mm²", "4.7%", "3.7%",
-        "90.0%", "blurred 6.0% 0.66 mm²", "pen 4.0% 0.44 mm²", "into tissue left out", "0.25 mm²",
+        "90.0%", "blurred 6.0% pen 4.0%", "regions left out 35", "into tissue left out", "0.25 mm²",
         "9000 µm²", "resnet18", "3f0c9a11d2be77a0", "synthetic slides (phantoms)",
         "Tumor area: not given. The labelling of tumor is not known.", "from 126 µm on",
         "focus 2, the largest",
     ):  # fmt: skip
         assert words in page.text, words
+    assert page.text.index("0.25 mm²") < page.text.index("9000 µm²"), "the largest comes first"
     assert "too little tissue" not in page.text, "a reason that left nothing out"
     for stamp in (RESEARCH_USE, SYNTHETIC_TRAINING):
         assert page.text.count(stamp) == 2
@@ -130,18 +153,31 @@ def test_a_withheld_interval_a_warning_and_no_ratio_are_said_aloud():
         upper=None,
         stained_mm2=0.0,
         ki67_rich_area_mm2=None,
-        ki67_rich_foci={"number": 0, "per_mm2": None},
+        ki67_rich_foci={"number": 0, "per_mm2": None, "foci": []},
         left_out={},
-        curve=[[0.0, None]],
+        curve=curve((0.0, None)),
     )
     assert "This slide has no ratio" in none.text
     assert "nan" not in none.text.lower()
-    assert "No stained tissue was left out" in none.text
+    assert "No tissue was left out" in none.text
+
+
+def test_without_tau_there_are_no_foci_and_the_page_says_why():
+    page = slide_html(
+        tau=None,
+        tau_reason="fewer than three training slides",
+        ki67_rich_area_mm2=None,
+        ki67_rich_foci={"number": None, "per_mm2": None, "foci": []},
+        curve=[],
+    )
+    assert page.text.count("No Ki-67-rich area and no foci: fewer than three training slides.") == 2
+    assert "nan" not in page.text.lower()
+    assert "No focus was found" not in page.text
 
 
 def test_names_are_escaped_and_a_long_list_of_foci_is_cut_aloud():
     name = "<script>alert(1)</script>"
-    html = render_report(slide_page(record(slide_id=name), [], PICTURES))
+    html = render_report(slide_page(record(slide_id=name), PICTURES))
     assert name not in html
     page = slide_html([focus(n, 1e6 - n) for n in range(1, 31)])
     assert "The 20 largest of 30 foci." in page.text
@@ -153,7 +189,7 @@ def test_names_are_escaped_and_a_long_list_of_foci_is_cut_aloud():
 def test_a_record_without_what_it_must_have_is_refused(changes, said):
     broken = {name: value for name, value in record(**changes).items() if value is not ...}
     with pytest.raises(ValueError, match=said):
-        slide_page(broken, [], PICTURES)
+        slide_page(broken, PICTURES)
 
 
 def test_a_cohorts_page_lists_slides_animals_warnings_and_failures():
@@ -180,7 +216,7 @@ def test_a_cohorts_page_lists_slides_animals_warnings_and_failures():
     for words in (
         "3 slides predicted; 1 slide could not be finished.",
         "The model may not be valid for 1 of them.",
-        "mouse 7 0.23 (0.15 to 0.33) 0.512 mm² 4.7% 3.7% 2 11 mm² 90.0% -",
+        "mouse 7 0.23 (0.15 to 0.33) 0.512 mm² 4.7% 3.7% 0 11 mm² 90.0% -",
         "mouse 8 0.23 (no interval)",
         "mouse 9 no ratio",
         "mouse 8 interval withheld: stained otherwise",

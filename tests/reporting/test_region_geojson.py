@@ -49,20 +49,22 @@ def regions() -> pd.DataFrame:
 
 
 def foci() -> list:
-    table = pd.DataFrame(
-        {
-            "focus_id": [1, 2],
-            "area_um2": [8.0, 15.0],
-            "equivalent_diameter_um": [3.2, 4.4],
-            "mean_ratio": [0.5, 0.6],
-            "max_ratio": [0.7, 0.9],
-            "touches_excluded": [False, True],
-            "touches_edge": [True, False],
-        }
-    )
-    corner = np.array(SQUARE)
-    polygons = {1: [[corner + 10], [corner + 14]], 2: [[corner, np.array(HOLE)]]}
-    return focus_outlines(table, polygons, cell_px=112.5)
+    ring = np.array(SQUARE) * 112.5
+    numbers = {"mean_ratio": 0.5, "max_ratio": 0.7}
+    return focus_outlines(
+        [
+            {
+                "focus_id": 1, "area_um2": 8.0, "equivalent_diameter_um": 3.2, **numbers,
+                "touches_excluded": False, "touches_edge": True,
+                "polygons": [[(ring + 1125).tolist()], [(ring + 14 * 112.5).tolist()]],
+            },
+            {
+                "focus_id": 2, "area_um2": 15.0, "equivalent_diameter_um": 4.4, **numbers,
+                "touches_excluded": True, "touches_edge": False,
+                "polygons": [[ring.tolist(), (np.array(HOLE) * 112.5).tolist()]],
+            },
+        ]
+    )  # fmt: skip
 
 
 def read(features) -> dict:

@@ -114,7 +114,7 @@ def _slides(summaries: Sequence[SlideSummary], extras: CohortExtras) -> Section:
             mm2_words(each.rich_mm2),
             share_words(each.rich_share_of_tissue),
             share_words(each.rich_share_of_organ),
-            str(each.n_foci),
+            "-" if each.n_foci is None else str(each.n_foci),
             mm2_words(each.stained_mm2),
             share_words(each.scored_share),
             str(len(each.warnings) or "-"),

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
-import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 Rings = Sequence[NDArray[np.float64]]
 """(N, 2) x and y each, closed: the exterior, then the holes."""
@@ -26,7 +25,7 @@ class FocusOutline:
     focus_id : its number on the slide.
     polygons_px : its parts in level-0 pixels; parts that meet at a corner alone are separate.
     area_um2, equivalent_diameter_um : of its cells, and of the disc of that area.
-    mean_ratio, max_ratio : over its cells.
+    mean_ratio, max_ratio : over its cells, on the scale that foci are found on.
     touches_excluded : it borders on tissue that could not be scored, and may go on there.
     touches_edge : it reaches the scan's edge.
     """
@@ -49,39 +48,36 @@ class FocusOutline:
         return left, top, right, bottom
 
 
-def focus_outlines(
-    table: pd.DataFrame, polygons: Mapping[int, Sequence[Sequence[ArrayLike]]], cell_px: float
-) -> list[FocusOutline]:
-    """Bring a slide's foci into level-0 pixels, the largest first.
+def focus_outlines(records: Sequence[Mapping[str, Any]]) -> list[FocusOutline]:
+    """Foci of a slide's summary, the largest first.
 
     Parameters
     ----------
-    table : a row a focus, with the columns of `FocusOutline`'s numbers.
-    polygons : by focus_id: polygons of rings of cell corners, the exterior first.
-    cell_px : side of a cell in level-0 pixels.
+    records : one a focus, with the names of `FocusOutline`'s numbers, and `polygons`: rings of
+        [x, y] in level-0 pixels as in a GeoJSON MultiPolygon.
 
     Raises
     ------
     KeyError
-        If a focus has no polygons.
+        If a record lacks a name.
     """
-    ordered = table.sort_values(["area_um2", "focus_id"], ascending=[False, True])
-    return [
+    found = [
         FocusOutline(
-            focus_id=int(row["focus_id"]),
+            focus_id=int(record["focus_id"]),
             polygons_px=[
-                [np.asarray(ring, dtype=np.float64) * cell_px for ring in polygon]
-                for polygon in polygons[int(row["focus_id"])]
+                [np.asarray(ring, dtype=np.float64) for ring in polygon]
+                for polygon in record["polygons"]
             ],
-            area_um2=float(row["area_um2"]),
-            equivalent_diameter_um=float(row["equivalent_diameter_um"]),
-            mean_ratio=float(row["mean_ratio"]),
-            max_ratio=float(row["max_ratio"]),
-            touches_excluded=bool(row["touches_excluded"]),
-            touches_edge=bool(row["touches_edge"]),
+            area_um2=float(record["area_um2"]),
+            equivalent_diameter_um=float(record["equivalent_diameter_um"]),
+            mean_ratio=float(record["mean_ratio"]),
+            max_ratio=float(record["max_ratio"]),
+            touches_excluded=bool(record["touches_excluded"]),
+            touches_edge=bool(record["touches_edge"]),
         )
-        for row in ordered.to_dict("records")
+        for record in records
     ]
+    return sorted(found, key=lambda focus: (-focus.area_um2, focus.focus_id))
 
 
 def close_up_window(focus: FocusOutline) -> tuple[float, float, float]:

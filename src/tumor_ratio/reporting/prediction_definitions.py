@@ -16,7 +16,7 @@ PREDICTION_DEFINITIONS: Final = (
     (
         "raw, calibrated",
         "Calibrated ratios went through a monotone map fitted on validation slides; raw ones did "
-        "not. Maps, areas and foci use calibrated ratios.",
+        "not. Maps show calibrated ratios.",
     ),
     (
         "interval",
@@ -33,7 +33,10 @@ PREDICTION_DEFINITIONS: Final = (
     (
         "Ki-67-rich area, tau",
         "Stained tissue in cells whose ratio is at least tau. Tau was chosen on training slides; "
-        "the curve shows the area for every other choice.",
+        "the curve shows the area for every other choice. Areas and foci are measured on ratios "
+        "mapped so that as much area lies over a threshold as measured ratios have there, since a "
+        "network’s answers are drawn to the mean: maps can show less than tau within a focus. "
+        "Shares are of scored tissue, and of the organ outline without what was left out.",
     ),
     (
         "Ki-67-rich focus",

@@ -38,15 +38,12 @@ class SlidePictures:
     close_ups: Sequence[Picture] = ()
 
 
-def slide_page(
-    record: Mapping[str, Any], foci: Sequence[FocusOutline], pictures: SlidePictures
-) -> Report:
+def slide_page(record: Mapping[str, Any], pictures: SlidePictures) -> Report:
     """Everything the page of a slide says; `render_report` makes it HTML.
 
     Parameters
     ----------
-    record : the slide's summary.
-    foci : the slide's, the largest first.
+    record : from `summarise_slide`.
     pictures : of the slide.
 
     Raises
@@ -59,7 +56,7 @@ def slide_page(
         _where(pictures),
         _areas(summary),
         _rich_area(summary),
-        _foci(summary, foci, pictures.close_ups),
+        _foci(summary, pictures.close_ups),
         _model(summary),
         definitions_section(),
     ]
@@ -95,24 +92,31 @@ def _answer(summary: SlideSummary) -> list[str]:
     else:
         sentence += f". Interval withheld: {summary.interval or 'no reason given'}."
     sentences = [sentence]
-    if math.isfinite(summary.rich_mm2):
+    if summary.n_foci is None:
+        sentences.append(_no_tau(summary))
+    elif math.isfinite(summary.rich_mm2):
         sentences.append(
-            f"{summary.rich_mm2:.3g} mm² of stained tissue are Ki-67-rich (ratio of at least "
-            f"{number(summary.tau, 2)}), in {_counted(summary.n_foci)}. This is no tumor area."
+            f"{summary.rich_mm2:.3g} mm² of stained tissue are Ki-67-rich (tau "
+            f"{number(summary.tau, 2)}), {_counted(summary.n_foci)}. This is no tumor area."
         )
     return sentences
 
 
+def _no_tau(summary: SlideSummary) -> str:
+    reason = summary.tau_reason.rstrip(".") or "no reason given"
+    return f"No Ki-67-rich area and no foci: {reason}."
+
+
 def _counted(n_foci: int) -> str:
     """Foci in words; single rich cells make an area and no focus."""
-    return {0: "no focus large enough to report", 1: "and around one focus"}.get(
-        n_foci, f"and around {n_foci} foci"
-    )
+    if n_foci == 0:
+        return "in no focus large enough to report"
+    return "in and around one focus" if n_foci == 1 else f"in and around {n_foci} foci"
 
 
 def _key_figures(summary: SlideSummary) -> list[KeyFigure]:
     bounds = f"{summary.lower:.2f} to {summary.upper:.2f}"
-    foci = f"{number(summary.foci_per_mm2, 2)} per mm²"
+    foci = f"{number(summary.foci_per_mm2, 2)} per mm² scored"
     if math.isfinite(summary.smallest_detectable_um):
         foci += f"; from {length_words(round(summary.smallest_detectable_um))} on"
     rich, tissue = "is Ki-67-rich", f"of {mm2_words(summary.stained_mm2)} stained tissue"
@@ -125,11 +129,11 @@ def _key_figures(summary: SlideSummary) -> list[KeyFigure]:
         KeyFigure(
             "Ki-67-rich area, mm²",
             f"{summary.rich_mm2:.3g}" if math.isfinite(summary.rich_mm2) else "-",
-            f"cells of at least {number(summary.tau, 2)}",
+            f"tau {number(summary.tau, 2)}",
         ),
-        KeyFigure("of the stained tissue", share_words(summary.rich_share_of_tissue), rich),
+        KeyFigure("of the scored tissue", share_words(summary.rich_share_of_tissue), rich),
         KeyFigure("of the organ outline", share_words(summary.rich_share_of_organ), rich),
-        KeyFigure("Ki-67-rich foci", str(summary.n_foci), foci),
+        KeyFigure("Ki-67-rich foci", "-" if summary.n_foci is None else str(summary.n_foci), foci),
         KeyFigure("scored", share_words(summary.scored_share), tissue),
     ]
 
@@ -162,24 +166,29 @@ def _areas(summary: SlideSummary) -> Section:
         ("organ outline, air spaces included", mm2_words(summary.organ_mm2)),
         ("stained tissue", mm2_words(summary.stained_mm2)),
         ("stained tissue with a ratio", mm2_words(summary.scored_mm2)),
+        ("regions with a ratio", str(summary.n_regions)),
+        ("regions left out", str(summary.n_left_out)),
     ]
     left_out = [
-        (IN_WORDS.get(reason, reason), share_words(share), mm2_words(share * summary.stained_mm2))
+        (IN_WORDS.get(reason, reason), share_words(share))
         for reason, share in sorted(summary.left_out.items(), key=lambda item: -item[1])
         if share > 0
     ]
-    blocks = [Block(table=Table(("area", "of this section"), areas))]
+    blocks = [Block(table=Table(("", "of this section"), areas))]
     if left_out:
-        header = ("left out because", "share of stained tissue", "area")
+        header = ("left out because", "share of all tissue")
         blocks.append(
             Block(
                 "Left out",
                 table=Table(header, left_out),
-                notes=["What was left out has no ratio; it counts nowhere as 0."],
+                notes=[
+                    "All tissue: stained, folded or under pen. What was left out has no ratio; it "
+                    "counts nowhere as 0."
+                ],
             )
         )
     else:
-        blocks.append(Block(paragraphs=["No stained tissue was left out."]))
+        blocks.append(Block(paragraphs=["No tissue was left out."]))
     return Section("areas", "What was measured", blocks)
 
 
@@ -190,16 +199,22 @@ def _rich_area(summary: SlideSummary) -> Section:
         reason = summary.tumor_area_reason.rstrip(".") or "no reason given"
         tumor = f"Tumor area: not given. {reason[:1].upper()}{reason[1:]}."
     figure = figure_uri(draw_rich_area(summary.curve, summary.tau))
+    notes = [
+        f"{name}: {reason}"
+        for name, reason in (("Tau", summary.tau_reason), ("Scale of areas", summary.area_reason))
+        if reason
+    ]
     return Section(
         "rich-area",
         "Ki-67-rich area",
-        [Block("Area for every tau", [tumor], picture=figure)],
+        [Block("Area for every tau", [tumor], picture=figure, notes=notes)],
     )
 
 
-def _foci(
-    summary: SlideSummary, foci: Sequence[FocusOutline], close_ups: Sequence[Picture]
-) -> Section:
+def _foci(summary: SlideSummary, close_ups: Sequence[Picture]) -> Section:
+    foci = summary.foci
+    if summary.n_foci is None:
+        return Section("foci", "Foci", [Block(paragraphs=[_no_tau(summary)])])
     if not foci:
         return Section("foci", "Foci", [Block(paragraphs=["No focus was found."])])
     rows = [
@@ -244,6 +259,7 @@ def _model(summary: SlideSummary) -> Section:
         ("approach", summary.approach),
         ("model", summary.model),
         ("learned from", learned.get(summary.training_data, summary.training_data)),
+        ("side of a region, of a cell", f"{summary.region_um:.4g} µm, {summary.cell_um:.4g} µm"),
         ("tumor ratio, raw", number(summary.tumor_ratio)),
         ("tumor ratio, calibrated", number(summary.tumor_ratio_calibrated)),
     ]
