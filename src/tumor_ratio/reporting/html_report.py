@@ -32,10 +32,11 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture among others: a data URI, and what it shows."""
+    """A picture among others: a data URI, what it shows, and the page that it leads to."""
 
     uri: str
     caption: str
+    link: str = ""
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ class Block:
     Parameters
     ----------
     title : of the block; empty for none.
+    warnings : what must not be overlooked, before all else.
     paragraphs : plain text.
     table : under the paragraphs.
     picture : a data URI, under the table.
@@ -70,6 +72,7 @@ class Block:
     notes: Sequence[str] = ()
     pictures: Sequence[Picture] = ()
     examples: Sequence[Example] = ()
+    warnings: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
