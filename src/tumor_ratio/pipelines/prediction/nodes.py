@@ -17,6 +17,7 @@ from tumor_ratio.datasets.trained_model import ModelRef
 from tumor_ratio.errors import ConfigurationError
 from tumor_ratio.inference.new_slide_calibration import NewSlideCalibration
 from tumor_ratio.inference.summary import FociOptions
+from tumor_ratio.pipelines.prediction.cohort_pictures import cohort_extras
 from tumor_ratio.pipelines.prediction.new_slides import open_new_slide, planned_slides
 from tumor_ratio.pipelines.prediction.output_tables import (
     curve_table,
@@ -33,6 +34,8 @@ from tumor_ratio.pipelines.prediction.slide_steps import (
     region_grid,
     summarise_new_slide,
 )
+from tumor_ratio.reporting.cohort_page import cohort_page
+from tumor_ratio.reporting.html_report import render_report
 from tumor_ratio.reporting.stamps import stamps_for
 from tumor_ratio.steps import SlideTasks
 
@@ -72,7 +75,10 @@ def predict_slides(new_slides: Parts, model: ModelRef, params: PredictionParams)
 def summarise_slides(
     slide_region_ratios: Parts, new_slides: Parts, model: ModelRef, params: PredictionParams
 ) -> SlideTasks:
-    """Ratio, areas, foci and warnings of each slide, one task a slide."""
+    """Ratio, areas, foci, warnings, maps and page of each slide, one task a slide."""
+    from tumor_ratio.inference.slide_files import FileOptions
+
+    files = FileOptions(params.overlay, params.overlay_mpp, params.geojson)
     calibration = calibration_record(model)
     foci = FociOptions(params.tau, params.min_focus_um2, params.merge_um, params.intervals_anyway)
     pairs = {name: SlidePair.from_record(new_slides[name].load()) for name in slide_region_ratios}
@@ -81,6 +87,7 @@ def summarise_slides(
             summarise_new_slide,
             *(pairs[slide_id], regions, model, calibration, _options(params)),
             *(declared_of(pairs[slide_id], params), foci),
+            *(files, params.slide_files),
         )
         for slide_id, regions in slide_region_ratios.items()
     }
@@ -103,6 +110,12 @@ def gather_ratios(
         focus_table(records),
         curve_table(records),
     )
+
+
+def write_cohort_page(slide_summaries: Parts, failures: pd.DataFrame) -> str:
+    """All slides side by side, as one HTML page; it leads to the slides' own pages."""
+    records = [part.load() for part in slide_summaries.values()]
+    return render_report(cohort_page(records, failures, cohort_extras(records)))
 
 
 def check_model(params: PredictionParams, model: ModelRef) -> None:

@@ -49,6 +49,14 @@ class PredictionParams(Params):
     """Smallest focus; at least four cells in any case."""
     merge_um: float = Field(default=0.0, ge=0)
     """Gaps between rich cells up to this wide are closed."""
+    overlay: bool = True
+    """Write each slide's map as a pyramidal TIFF, too."""
+    overlay_mpp: float = Field(default=4.0, ge=MIN_MPP, le=100)
+    """Micrometres per pixel of it."""
+    geojson: bool = True
+    """Write regions and foci as GeoJSON for QuPath."""
+    slide_files: str = "data/08_reporting/prediction/slides"
+    """Where each slide gets a folder of its own for its page, maps and shapes."""
     compute: ComputeOptions = ComputeOptions()
     flips: Flips = "none"
     """`dihedral` answers the mean over the eight flips and quarter turns of each region."""

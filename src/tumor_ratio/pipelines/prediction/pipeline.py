@@ -41,6 +41,12 @@ def create_pipeline(**_: object) -> Pipeline:
                 ["region_ratios", "slide_ratios", "focus_table", "rich_area_curve"],
                 name="gather_ratios",
             ),
+            Node(
+                nodes.write_cohort_page,
+                ["slide_summaries", "prediction_failures"],
+                "prediction_page",
+                name="write_cohort_page",
+            ),
         ],
         tags="prediction",
     )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from tumor_ratio.atomic import file_stem
 from tumor_ratio.cohort.pair import SlidePair
 from tumor_ratio.errors import SlideError
 from tumor_ratio.imaging.slide import Slide
@@ -22,6 +24,7 @@ from tumor_ratio.steps import step
 if TYPE_CHECKING:
     from tumor_ratio.datasets.partition_folder import PartitionRef
     from tumor_ratio.datasets.trained_model import ModelRef
+    from tumor_ratio.inference.slide_files import FileOptions
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ def predict_new_slide(pair: SlidePair, model: ModelRef, options: PredictionOptio
     return predict_regions(slide, loaded, survey, grid)
 
 
-@step(version=1)
+@step(version=2)
 def summarise_new_slide(
     pair: SlidePair,
     regions: PartitionRef,
@@ -75,8 +78,10 @@ def summarise_new_slide(
     options: PredictionOptions,
     declared: dict[str, str],
     foci: FociOptions,
+    files: FileOptions,
+    folder: str,
 ) -> dict[str, Any]:
-    """What is said of a slide; see `summarise_slide`.
+    """What is said of a slide, and its files to look at; see `summarise_slide`.
 
     Parameters
     ----------
@@ -86,23 +91,34 @@ def summarise_new_slide(
     calibration : the model's, as a record; None where it has none.
     declared : species, organ and stain of the slide.
     foci : how rich areas are cut out.
+    files : what is written.
+    folder : where the slides' folders are; text, since it is written and not read.
 
     Returns
     -------
     dict
-        The summary's record, with what the manifest knows of the slide as `meta`.
+        The summary's record, with what the manifest knows of the slide as `meta`, and its files as
+        `products`, see `write_slide_files`.
     """
+    from tumor_ratio.inference.slide_files import write_slide_files
     from tumor_ratio.inference.whole_slide import warnings_of
 
     slide, grid = he_slide(pair), region_grid(model, options)
     known = None if calibration is None else NewSlideCalibration.from_record(calibration)
     trained = TrainedDomain(model.card.get("domain", {})) if known is None else known.domain
+    survey = survey_slide(slide, grid.cell_um)
     summary = summarise_slide(
-        *(slide, survey_slide(slide, grid.cell_um), regions.load(), grid, model.card, known),
+        *(slide, survey, regions.load(), grid, model.card, known),
         warnings_of(slide, declared, trained),
         foci,
     )
-    return {**summary.record, "meta": dict(pair.meta)}
+    own = Path(folder).absolute() / file_stem(slide.slide_id)
+    products = write_slide_files(slide, survey, summary, own, files)
+    return {
+        **summary.record,
+        "meta": dict(pair.meta),
+        "products": [str(path) for path in products],
+    }
 
 
 def he_slide(pair: SlidePair) -> Slide:
