@@ -79,13 +79,20 @@ def tissue_mask(rgb: RgbImage, mpp: float) -> Mask:
     green and blue do not; that is how they are told apart. Red ink cannot be told from red cells
     by colour and stays.
     """
+    return tissue_and_marks(rgb, mpp)[0]
+
+
+def tissue_and_marks(rgb: RgbImage, mpp: float) -> tuple[Mask, Mask]:
+    """`tissue_mask`, and what it leaves out as pen or black; both (H, W) bool, disjoint."""
     _check(rgb)
     sigma_px = SMOOTHING_UM / mpp
     smooth = gaussian_blur(rgb, sigma_px, mode="reflect")
     tissue, dark, of_ink_hue = np.empty((3, *rgb.shape[:2]), np.bool_)
     _classify(smooth, channel_density(np.arange(256, dtype=np.uint8)), tissue, dark, of_ink_hue)
-    tissue &= ~_marks(dark, of_ink_hue, mpp)
-    return _without_specks(tissue, mpp)
+    marks = wide_marks(dark, of_ink_hue, mpp)
+    tissue &= ~marks
+    tissue = _without_specks(tissue, mpp)
+    return tissue, marks & ~tissue
 
 
 def tissue_fraction(rgb: RgbImage, mpp: float) -> float:
@@ -120,7 +127,8 @@ def _classify(smooth, densities, tissue, dark, of_ink_hue):  # type: ignore[no-u
             dark[y, x] = ink or (min(red, green, blue) > BLACK_OD and spread < BLACK_SPREAD)
 
 
-def _marks(dark: Mask, of_ink_hue: Mask, mpp: float) -> Mask:
+def wide_marks(dark: Mask, of_ink_hue: Mask, mpp: float) -> Mask:
+    """Dark pixels in strokes of 12 um and more, with their fading rims of the ink's hue."""
     if not dark.any():
         return dark
     width_px = max(1, round(MARK_UM / mpp))
@@ -131,8 +139,13 @@ def _marks(dark: Mask, of_ink_hue: Mask, mpp: float) -> Mask:
 
 
 def _without_specks(tissue: Mask, mpp: float) -> Mask:
+    """The mask without parts, and then without holes, that are smaller than 400 um2."""
     labels, count = ndimage.label(tissue)
-    tissue = _of_parts(labels, _part_sizes(labels, count) * mpp**2 >= SPECK_UM2)
+    return without_gaps(_of_parts(labels, _part_sizes(labels, count) * mpp**2 >= SPECK_UM2), mpp)
+
+
+def without_gaps(tissue: Mask, mpp: float) -> Mask:
+    """The mask without holes that are smaller than 400 um2."""
     holes, count = ndimage.label(~tissue)
     return tissue | _of_parts(holes, _part_sizes(holes, count) * mpp**2 < HOLE_UM2)
 
