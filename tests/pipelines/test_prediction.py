@@ -273,7 +273,7 @@ def test_a_calibrated_model_gives_intervals_areas_and_foci(tmp_path, model):
     (model.folder / "calibration.json").write_text(json.dumps(calibration.to_record()))
     (model.folder / "card.json").write_text(json.dumps(model.card))
     params = PredictionParams(slide=str(path), mpp=1.0, compute=CPU, **kind)
-    regions, slides, foci, curve = run_all(params, model)
+    regions, slides, foci, curve, animals, groups = run_all(params, model)
     assert slides["domain_warning"].tolist() == [""]
     assert slides["interval"].tolist() == [""]
     scored = regions[regions["reason"] == ""]
@@ -284,6 +284,10 @@ def test_a_calibrated_model_gives_intervals_areas_and_foci(tmp_path, model):
     assert foci["area_um2"].tolist() == [8 * 8 * 64**2]
     assert set(foci["stamp"]) == set(curve["stamp"]) == set(slides["stamp"])
     assert curve.set_index("tau")["ki67_rich_area_mm2"][1.0] == 0
+    assert animals["focus_mm2"].tolist() == slides["focus_mm2"].tolist() == [8 * 8 * 64**2 / 1e6]
+    assert animals["animal_id"].tolist() == ["s"]
+    assert set(groups["stamp"]) == set(animals["stamp"]) == set(slides["stamp"])
+    assert "focus_share_of_organ" in set(groups["measure"])
     undeclared = run_all(params.model_copy(update={"organ": ""}), model)[1]
     assert undeclared["interval"].tolist() == ["interval withheld: organ undeclared"]
     assert undeclared["upper"].isna().all()
@@ -384,5 +388,12 @@ def test_flips_and_members_answer_by_their_mean(tmp_path):
 def test_the_pipeline_needs_a_model_and_its_parameters_only():
     pipeline = create_pipeline()
     assert pipeline.inputs() == {"prediction_model", "params:prediction"}
-    tables = {"region_ratios", "slide_ratios", "focus_table", "rich_area_curve"}
-    assert pipeline.outputs() == {*tables, "skipped_files"}
+    assert pipeline.outputs() == {
+        "region_ratios",
+        "slide_ratios",
+        "focus_table",
+        "rich_area_curve",
+        "animal_table",
+        "group_table",
+        "skipped_files",
+    }
