@@ -141,6 +141,7 @@ def test_the_ratio_is_weighted_by_nuclear_area(slide, survey):
 def test_foci_have_outlines_on_the_slide(slide, survey):
     found = summary(slide, survey).record["ki67_rich_foci"]
     assert found["number"] == 1
+    assert found["area_mm2"] == pytest.approx(6 * 2500 / 1e6)
     (focus,) = found["foci"]
     assert focus["area_um2"] == 6 * 2500
     assert (focus["x_px"], focus["y_px"]) == (375, 250)
@@ -179,7 +180,12 @@ def test_intervals_follow_the_calibration_or_say_why_not(slide, survey):
 def test_without_a_calibration_areas_are_unknown_and_not_zero(slide, survey):
     record = summary(slide, survey, calibration=None).record
     assert record["ki67_rich_area_mm2"] is None
-    assert record["ki67_rich_foci"] == {"number": None, "per_mm2": None, "foci": []}
+    assert record["ki67_rich_foci"] == {
+        "number": None,
+        "per_mm2": None,
+        "area_mm2": None,
+        "foci": [],
+    }
     assert record["tau"] is None
     assert "no calibration" in record["tau_reason"]
     assert record["tumor_ratio"] is not None

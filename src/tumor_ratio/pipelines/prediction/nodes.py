@@ -20,6 +20,7 @@ from tumor_ratio.inference.summary import FociOptions
 from tumor_ratio.pipelines.prediction.cohort_pictures import cohort_extras
 from tumor_ratio.pipelines.prediction.new_slides import open_new_slide, planned_slides
 from tumor_ratio.pipelines.prediction.output_tables import (
+    animal_tables,
     curve_table,
     focus_table,
     region_table,
@@ -95,8 +96,8 @@ def summarise_slides(
 
 def gather_ratios(
     slide_summaries: Parts, slide_region_ratios: Parts, model: ModelRef
-) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Regions, slides, foci and curves of all slides, every row stamped."""
+) -> tuple[pd.DataFrame, ...]:
+    """Regions, slides, foci, curves, animals and groups, every row stamped."""
     records = {slide_id: part.load() for slide_id, part in slide_summaries.items()}
     regions = {slide_id: slide_region_ratios[slide_id].load() for slide_id in records}
     slides = slide_table(records)
@@ -109,6 +110,7 @@ def gather_ratios(
         slides,
         focus_table(records),
         curve_table(records),
+        *animal_tables(slides),
     )
 
 
