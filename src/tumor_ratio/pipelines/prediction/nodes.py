@@ -114,10 +114,12 @@ def gather_ratios(
     )
 
 
-def write_cohort_page(slide_summaries: Parts, failures: pd.DataFrame) -> str:
+def write_cohort_page(
+    slide_summaries: Parts, animals: pd.DataFrame, groups: pd.DataFrame, failures: pd.DataFrame
+) -> str:
     """All slides side by side, as one HTML page; it leads to the slides' own pages."""
     records = [part.load() for part in slide_summaries.values()]
-    return render_report(cohort_page(records, failures, cohort_extras(records)))
+    return render_report(cohort_page(records, failures, cohort_extras(records, animals, groups)))
 
 
 def check_model(params: PredictionParams, model: ModelRef) -> None:

@@ -50,7 +50,7 @@ def create_pipeline(**_: object) -> Pipeline:
             ),
             Node(
                 nodes.write_cohort_page,
-                ["slide_summaries", "prediction_failures"],
+                ["slide_summaries", "animal_table", "group_table", "prediction_failures"],
                 "prediction_page",
                 name="write_cohort_page",
             ),
