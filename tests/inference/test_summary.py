@@ -7,8 +7,10 @@ import json
 import math
 
 import numpy as np
+import openslide
 import pandas as pd
 import pytest
+import shapely
 from PIL import Image
 
 from tumor_ratio.imaging.slide import Slide, open_slide
@@ -16,6 +18,16 @@ from tumor_ratio.imaging.tissue_classes import EXCLUSION_REASONS, TissueClasses
 from tumor_ratio.inference.domain import DomainWarning, TrainedDomain
 from tumor_ratio.inference.new_slide_calibration import NewSlideCalibration
 from tumor_ratio.inference.region_grid import REASONS, RegionGrid, judge_squares, list_regions
+from tumor_ratio.inference.slide_files import (
+    HEAT_MAP,
+    INTERVAL_MAP,
+    OVERLAY,
+    PAGE,
+    SHAPES,
+    SMALL_MAP,
+    FileOptions,
+    write_slide_files,
+)
 from tumor_ratio.inference.summary import FociOptions, summarise_slide
 from tumor_ratio.inference.survey import SlideSurvey
 from tumor_ratio.metrics.calibration import MonotoneMap
@@ -187,7 +199,7 @@ def test_without_a_calibration_areas_are_unknown_and_not_zero(slide, survey):
         "foci": [],
     }
     assert record["tau"] is None
-    assert "no calibration" in record["tau_reason"]
+    assert "not calibrated for new slides" in record["tau_reason"]
     assert record["tumor_ratio"] is not None
 
 
@@ -195,3 +207,50 @@ def test_the_record_is_stamped_json_without_nan(slide, survey):
     record = summary(slide, survey, calibration=None).record
     assert json.loads(json.dumps(record, allow_nan=False)) == record
     assert record["stamps"] == [RESEARCH_USE, SYNTHETIC_TRAINING]
+
+
+def test_a_slides_files_say_the_same_and_carry_the_stamps(slide, survey, tmp_path):
+    whole = summary(slide, survey)
+    folder = tmp_path / "files"
+    files = write_slide_files(slide, survey, whole, folder)
+    assert files[0] == folder / PAGE
+    assert all(path.is_file() for path in files)
+    shapes = json.loads((folder / SHAPES).read_text())
+    assert shapes["stamps"] == [RESEARCH_USE, SYNTHETIC_TRAINING]
+    kinds = [each["properties"]["objectType"] for each in shapes["features"]]
+    assert kinds.count("tile") == len(whole.regions)
+    focus = next(each for each in shapes["features"] if each["properties"]["objectType"] != "tile")
+    assert shapely.geometry.shape(focus["geometry"]).bounds == (300.0, 200.0, 450.0, 300.0)
+    with openslide.OpenSlide(folder / OVERLAY) as overlay:
+        assert SYNTHETIC_TRAINING in overlay.properties["tiff.ImageDescription"]
+    for picture in (HEAT_MAP, INTERVAL_MAP):
+        with Image.open(folder / picture) as opened:
+            assert SYNTHETIC_TRAINING in opened.info["Description"]
+    page = (folder / PAGE).read_text()
+    assert SYNTHETIC_TRAINING in page
+    assert "focus 1, " in page
+
+
+def test_files_of_an_earlier_prediction_do_not_stay(slide, survey, tmp_path):
+    write_slide_files(slide, survey, summary(slide, survey), tmp_path)
+    withheld = summary(slide, survey, warnings=[DomainWarning("declared", "species undeclared")])
+    only = FileOptions(overlay=False, shapes=False)
+    files = write_slide_files(slide, survey, withheld, tmp_path, only)
+    assert {path.name for path in files} == {PAGE, HEAT_MAP, SMALL_MAP}
+    assert {path.name for path in tmp_path.iterdir()} == {*(path.name for path in files), "s.png"}
+
+
+def test_overlapping_regions_are_written_as_cells(slide, survey, tmp_path):
+    grid = RegionGrid(CELL, 1.0, CELL // 2)
+    table = list_regions(slide, survey, grid)
+    scored = table["reason"] == ""
+    ratio = pd.Series(0.3, index=table.index).where(scored)
+    regions = table.assign(
+        tumor_ratio=ratio, tumor_ratio_calibrated=ratio, nuclear_um2=ratio * 1000
+    )
+    whole = summarise_slide(slide, survey, regions, grid, CARD, CALIBRATION, [], FociOptions())
+    write_slide_files(slide, survey, whole, tmp_path / "files", FileOptions(overlay=False))
+    shapes = json.loads((tmp_path / "files" / SHAPES).read_text())["features"]
+    tiles = [each for each in shapes if each["properties"]["objectType"] == "tile"]
+    areas = {shapely.geometry.shape(each["geometry"]).area for each in tiles}
+    assert areas == {(CELL / 2) ** 2}

@@ -387,7 +387,7 @@ def test_flips_and_members_answer_by_their_mean(tmp_path):
 
 def test_the_pipeline_needs_a_model_and_its_parameters_only():
     pipeline = create_pipeline()
-    assert pipeline.inputs() == {"prediction_model", "params:prediction"}
+    assert pipeline.inputs() == {"prediction_model", "params:prediction", "prediction_failures"}
     assert pipeline.outputs() == {
         "region_ratios",
         "slide_ratios",

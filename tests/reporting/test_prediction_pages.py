@@ -268,3 +268,10 @@ def test_the_curve_marks_tau_and_says_where_there_is_nothing():
     assert re.search(r"tau 0\.25: 2\.5 mm²", axes.texts[0].get_text())
     empty = draw_rich_area([(0.0, np.nan)], 0.25)
     assert "no cell" in empty.texts[0].get_text()
+
+
+def test_an_interval_is_said_to_be_withheld_once():
+    page = render_report(
+        slide_page(record(lower=None, upper=None, interval="interval withheld: too few"), PICTURES)
+    )
+    assert "Interval withheld: too few." in page

@@ -32,7 +32,7 @@ NO_TUMOR_AREA = (
     "the model learned from Ki-67, which marks proliferating cells and not the tumor: a tumor's "
     "area needs a tumor-specific marker or masks"
 )
-NO_CALIBRATION = "the model has no calibration.json: train or calibrate it anew"
+NO_CALIBRATION = "the model is not calibrated for new slides: train it anew"
 
 
 @dataclass(frozen=True)

@@ -112,7 +112,9 @@ def read_summary(record: Mapping[str, Any]) -> SlideSummary:
             tumor_ratio_calibrated=_number(record["tumor_ratio_calibrated"]),
             lower=_number(record["lower"]),
             upper=_number(record["upper"]),
-            interval=without_paths(str(record["interval"] or "")),
+            interval=without_paths(
+                str(record["interval"] or "").removeprefix("interval withheld: ")
+            ),
             tau=_number(record["tau"]),
             tau_reason=without_paths(str(record["tau_reason"] or "")),
             area_reason=without_paths(str(record["area_reason"] or "")),
