@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from scipy.signal import lfilter
 
 from tumor_ratio.metrics.aggregation import Interval, student_interval
+from tumor_ratio.metrics.figure_ranges import RANGES
 from tumor_ratio.metrics.moments import case_moments
 from tumor_ratio.metrics.paired_values import PairedValues
 from tumor_ratio.metrics.resampling import (
-    AGREEMENT,
     CORRELATION,
     PLAIN,
     Figure,
@@ -57,8 +57,9 @@ def first_mean(means: FloatArray, n_cases: int) -> FloatArray:
     return means[..., 0]
 
 
+CUT_AT_1: Final = Scale(np.asarray, lambda v: np.clip(v, *RANGES["ccc"]))
 MAE: Final = Quantity("MAE", absolute_errors, first_mean, PLAIN)
-CCC: Final = Quantity("CCC", case_moments, moment_figure("ccc"), AGREEMENT)
+CCC: Final = Quantity("CCC", case_moments, moment_figure("ccc"), CUT_AT_1)
 R2: Final = Quantity("R2", case_moments, moment_figure("r2"), PLAIN)
 PEARSON: Final = Quantity("Pearson", case_moments, moment_figure("pearson"), CORRELATION)
 

@@ -449,6 +449,12 @@ class Approaches(Table):
     """Share of the labelled test regions that the approach predicted."""
     reason: Series[str] = pa.Field(nullable=True)
     """Empty for an approach that was scored; a CSV brings empty text back as undefined."""
+    n_asked: Series[int] = pa.Field(ge=0)
+    """Labelled test regions (once a repeat): those that coverage is a share of."""
+    n_missing: Series[int] = pa.Field(ge=0)
+    """Of these, the ones without a prediction; a scored approach costs all others these regions."""
+    n_missing_alone: Series[int] = pa.Field(ge=0)
+    """Of these, the ones that every other scored approach predicted; 0 where it is not scored."""
 
 
 class ComparedRegions(Table):

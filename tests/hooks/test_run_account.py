@@ -38,7 +38,7 @@ def train_node(labels, folds, task):
     return task
 
 
-def score(models, cohort, labels, folds):
+def score(models, cohort, labels, folds, params):
     about = [("a", "model", "ratios"), ("b", "model", "ratios"), ("median", "baseline", "none")]
     metrics = {"a": {"region_mae": 0.1}, "b": {"region_mae": 0.9}, "median": {"region_mae": 0.5}}
     return pd.DataFrame(about, columns=["approach", "role", "supervision"]), metrics
@@ -48,6 +48,10 @@ def tabulate(models):
     return {"a_size_48": {"spearman": 0.5}}
 
 
+def fit_forest(params):
+    return params["protocol"]
+
+
 def train_pipeline(name: str) -> Pipeline:
     inputs = ["ratio_labels", "folds", f"{name}.task"]
     return Pipeline([Node(train_node, inputs, f"{name}.model", tags=[f"approach.{name}"])])
@@ -55,9 +59,16 @@ def train_pipeline(name: str) -> Pipeline:
 
 REGRESSION = train_pipeline("a") + train_pipeline("b")
 SCORES = Pipeline(
-    [Node(score, ["a.model", "cohort", "ratio_labels", "folds"], ["approaches", "run_metrics"])]
+    [
+        Node(
+            score,
+            ["a.model", "cohort", "ratio_labels", "folds", "params:evaluation"],
+            ["approaches", "run_metrics"],
+        )
+    ]
 )
 SIZES = Pipeline([Node(tabulate, "a.model", "size_metrics", tags=["approach.a"])])
+FOREST = Pipeline([Node(fit_forest, "params:median", "median.fit", tags=["approach.median"])])
 
 
 def cohort(kind: str) -> Cohort:
@@ -94,6 +105,9 @@ def run(tmp_path, client, monkeypatch):
         catalog["cohort"] = MemoryDataset(cohort(slides))
         phantom = {"source": "phantom", "phantom": {"family": "final", "seed": 7}}
         catalog["params:cohort"] = MemoryDataset(phantom)
+        headline = {"headline": {"protocol": "of_evaluation"}, "protocol": "of_nothing"}
+        catalog["params:evaluation"] = MemoryDataset(headline)
+        catalog["params:median"] = MemoryDataset({"protocol": "of_forest"})
         manager = _create_hook_manager()
         _register_hooks(manager, hooks or [StandIn(), TrackingHook()])
         common = {"run_params": {"project_path": str(tmp_path)}, "catalog": catalog}
@@ -130,6 +144,17 @@ def test_a_run_and_its_children_say_which_data_and_code(run, client):
         "model",
         "ratios",
     )
+
+
+def test_runs_without_a_card_have_the_protocol_of_their_parameters_or_of_the_results(run, client):
+    def protocols(pipeline) -> dict:
+        found = children(client, run(pipeline))
+        return {name: each.data.tags.get("protocol") for name, each in found.items()}
+
+    assert protocols(FOREST) == {"median": "of_forest"}
+    own = {"a": "holdout", "b": "holdout"}  # of their cards
+    assert protocols(REGRESSION + SCORES) == {**own, "median": "of_evaluation"}
+    assert protocols(SCORES) == {**own, "median": "of_evaluation"}
 
 
 def test_the_description_is_the_table_with_stamps_and_the_best(run, client):

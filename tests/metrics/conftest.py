@@ -51,6 +51,7 @@ def approaches_of():
                 {
                     "approach": list(names), "role": [ROLES[name] for name in names],
                     "supervision": "ratios", "scored": True, "coverage": 1.0, "reason": "",
+                    "n_asked": 1, "n_missing": 0, "n_missing_alone": 0,
                 }
             )
         )  # fmt: skip

@@ -31,11 +31,13 @@ def test_groups_hold_the_planted_means_with_each_slide_weighing_the_same():
 
 
 def test_the_interval_is_students_t_where_cases_weigh_the_same():
-    table = compared({name: ([0.3], [y]) for name, y in zip("abc", (0.2, 0.3, 0.7), strict=True)})
+    table = compared({name: ([0.3], [y]) for name, y in zip("abc", (0.4, 0.5, 0.6), strict=True)})
     row = calibration_bins(table, "raw").iloc[0]
-    half = 4.302653 * np.std([0.2, 0.3, 0.7], ddof=1) / np.sqrt(3)
-    assert row["lower"] == pytest.approx(0.4 - half, abs=1e-5)
-    assert row["upper"] == pytest.approx(0.4 + half, abs=1e-5)
+    half = 4.302653 * np.std([0.4, 0.5, 0.6], ddof=1) / np.sqrt(3)
+    assert row["lower"] == pytest.approx(0.5 - half, abs=1e-5)
+    assert row["upper"] == pytest.approx(0.5 + half, abs=1e-5)
+    wide = compared({name: ([0.3], [y]) for name, y in zip("abc", (0.0, 0.1, 0.9), strict=True)})
+    assert calibration_bins(wide, "raw").iloc[0]["lower"] == 0  # no mean ratio is below
 
 
 def test_a_constant_has_one_group_and_a_group_of_one_case_no_interval():

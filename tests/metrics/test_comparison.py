@@ -99,6 +99,24 @@ def test_an_approach_of_the_first_fold_is_named_and_costs_nobody_a_region():
     pd.testing.assert_frame_equal(compared, alone)
 
 
+def test_what_is_missing_is_counted_by_approach_and_alone():
+    regions = placed(crossed())
+    full = predicted("net", regions)
+    holes = {"gan": full["region_id"].iloc[[0, 1, 2]], "tree": full["region_id"].iloc[[2]]}
+    tables = [full, predicted("late", regions).iloc[:4]]
+    for name, lost in holes.items():
+        table = predicted(name, regions)
+        table.loc[table["region_id"].isin(lost), "tumor_ratio"] = np.nan
+        tables.append(table.iloc[:-1] if name == "tree" else table)  # or not even a row
+    compared, approaches = match(tables, regions)
+    counts = approaches[["n_asked", "n_missing", "n_missing_alone"]].T.to_dict("list")
+    n = len(REGIONS)
+    assert counts == {"gan": [n, 3, 2], "late": [n, n - 4, 0], "net": [n, 0, 0], "tree": [n, 2, 1]}
+    assert (compared.groupby("approach").size() == n - 4).all()
+    _, alone = match([tables[2]], regions)
+    assert alone.loc["gan", ["n_missing", "n_missing_alone"]].tolist() == [3, 3]
+
+
 def test_coverage_counts_within_each_protocol():
     holdout = assign_folds(CASES, validation_share=0.25, test_share=0.25, seed=1)
     both = placed(pd.concat([crossed(), holdout], ignore_index=True))

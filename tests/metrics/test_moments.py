@@ -133,8 +133,27 @@ def test_constants_have_no_correlation():
     assert math.isnan(figures(alone(measured, np.full(30, 0.3)))["r2"])
 
 
-def test_one_pair_has_an_error_and_no_spread():
-    found = figures(alone([0.3], [0.5]))
-    assert found["rmse"] == pytest.approx(0.2)
-    assert math.isnan(found["limit_lower"])
-    assert math.isnan(found["icc_2_1"])
+@pytest.mark.parametrize("n", [1, 2, 30])
+def test_two_constants_have_an_error_and_no_agreement_to_speak_of(n):
+    found = figures(alone(np.full(n, 0.3), np.full(n, 0.5)))
+    assert found.pop("rmse") == pytest.approx(0.2)
+    defined = {name for name, value in found.items() if math.isfinite(value)}
+    assert defined == ({"limit_lower", "limit_upper"} if n > 1 else set())
+
+
+def test_a_constant_reference_has_no_r2_and_no_agreement():
+    predicted = np.linspace(0.1, 0.7, 13)
+    found = figures(alone(predicted, np.full(13, 0.4)))
+    undefined = {name for name, value in found.items() if math.isnan(value)}
+    assert undefined == {"r2", "pearson"}
+    assert [found[name] for name in ("ccc", "icc_2_1", "calibration_slope")] == pytest.approx(
+        [0, 0, 0], abs=1e-12
+    )
+
+
+def test_of_two_pairs_every_figure_is_defined():
+    found = figures(alone([0.2, 0.6], [0.3, 0.5]))
+    assert np.isfinite(list(found.values())).all()
+    assert found["ccc"] == pytest.approx(2 * 0.02 / (0.04 + 0.01))
+    table = np.array([[0.2, 0.3], [0.6, 0.5]])
+    assert found["icc_2_1"] == pytest.approx(mean_square_icc(*mean_squares(table)))

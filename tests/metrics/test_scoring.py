@@ -4,7 +4,8 @@ import warnings
 import numpy as np
 import pytest
 
-from tumor_ratio.metrics.aggregation import student_interval
+from tumor_ratio.metrics.aggregation import Interval, student_interval
+from tumor_ratio.metrics.figure_ranges import RANGES, cut_to_range
 from tumor_ratio.metrics.resampling import jackknife_interval
 from tumor_ratio.metrics.scoring import score_table
 from tumor_ratio.metrics.unit_scores import aggregations
@@ -160,7 +161,7 @@ def test_slides_of_a_case_count_once(compared_of, approaches_of):
     per_case = [per_slide[:3].mean(), *per_slide[3:]]
     assert figures(scores)["mae"] == pytest.approx(np.mean(per_case))
     interval = figures(scores, column="lower")["mae"], figures(scores, column="upper")["mae"]
-    assert interval == pytest.approx(student_interval(per_case))
+    assert interval == pytest.approx(np.clip(student_interval(per_case), 0, None))
     assert set(figures(scores, column="n_cases")) == {4}
     assert figures(scores)["rmse"] ** 2 == pytest.approx(figures(scores)["mse"])
 
@@ -201,7 +202,44 @@ def test_one_slide_has_figures_and_no_intervals(compared_of, approaches_of, meas
     assert scores[["lower", "upper"]].isna().all(axis=None)
     assert figures(scores)["bias"] == pytest.approx(0.03)
     assert figures(scores)["pearson"] == pytest.approx(1)
-    assert figures(scores, unit="slide")[list(CORRELATIONS)].isna().all()
+    spread = [
+        *CORRELATIONS, "r2", "ccc", "icc_2_1", "quadratic_kappa", "calibration_slope",
+        "limit_lower",
+    ]  # fmt: skip
+    assert figures(scores, unit="slide")[spread].isna().all()
+
+
+def test_no_interval_leaves_the_range_of_its_figure(compared_of, approaches_of):
+    rng = np.random.default_rng(8)
+    slides = np.repeat(np.arange(3), 20)
+    truth = rng.uniform(0, 1, 60)
+    off = np.array([0.0, 0.0, 0.3])[slides] * rng.choice([-1, 1], 60)
+    scores = scored(compared_of(truth, slides, {"net": truth + off}), approaches_of(["net"]))
+    cut = 0
+    for metric in RANGES.keys() & set(scores["metric"]):
+        lowest, highest = RANGES[metric]
+        own = scores[scores["metric"] == metric].dropna(subset=["lower", "upper"])
+        assert own["lower"].min() >= lowest, metric
+        assert own["upper"].max() <= highest + 1e-9, metric
+        assert (own["lower"] <= own["value"] + 1e-9).all()
+        assert (own["value"] <= own["upper"] + 1e-9).all()
+        cut += int((own["lower"] == lowest).sum() + (own["upper"] == highest).sum())
+    assert cut > 20
+    assert figures(scores, column="lower")["mae"] == 0
+    assert figures(scores, column="upper")["bin_accuracy"] == 1
+    assert figures(scores, column="upper")["ccc"] == 1
+    assert figures(scores, column="lower")["bias"] < 0  # no range of its own: left as it is
+    named = RANGES.keys() | {
+        "bias", "limit_lower", "limit_upper", "calibration_slope", "calibration_intercept",
+        "gain_mae", "gain_mse", "skill_mae", "skill_mse",
+    }  # fmt: skip
+    assert set(scores["metric"]) == named - {"mean_ratio"}
+
+
+def test_an_interval_holds_its_figure_even_out_of_range():
+    assert cut_to_range("icc_2_1", Interval(-4.0, 1.5), -1.2) == (-1.2, 1.0)
+    assert cut_to_range("bias", Interval(-4.0, 1.5), 0.0) == (-4.0, 1.5)
+    assert np.isnan(cut_to_range("mae", Interval(math.nan, math.nan), 0.1)).all()
 
 
 def test_a_bin_without_members(compared_of, approaches_of, measured):

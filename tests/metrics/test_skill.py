@@ -61,6 +61,8 @@ def test_consistency_of_two_sections():
     assert found.mae == pytest.approx((0.05 + 0.3) / 2)
     assert found.mse == pytest.approx((0.005 + 0.09) / 2)
     assert (found.n_slides, found.n_regions) == (2, 3)
+    assert found.interval.lower == 0  # Student's is below
+    assert found.interval.upper > 1
 
 
 def test_consistency_of_nothing_is_undefined():

@@ -68,6 +68,7 @@ def test_the_change_is_paired_by_region_and_its_interval_taken_over_slides() -> 
 
 def test_without_stress_there_is_no_change() -> None:
     row = scored(plain("final", "net"), under("net")).loc["final", "none", "net"]
+    assert scored(under("net", 0.0)).iloc[0]["mae_lower"] == 0  # where Student's is below
     assert row["mae"] == pytest.approx(PLAIN)
     assert math.isnan(row["change"])
     assert math.isnan(row["mae_without"])

@@ -62,3 +62,30 @@ def test_a_step_teaches_both_generators_by_it_where_it_is_asked_for():
     assert "nuclei" not in generators_step(options())[1]
     with pytest.raises(ValueError, match="lambda_nuclei must be at least 0, not -1"):
         options(lambda_nuclei=-1)
+
+
+def plain_pattern(image: np.ndarray) -> np.ndarray:
+    """Of one (3, H, W) image in [-1, 1], cell by cell."""
+    od = -np.log10((np.clip((image[0] + 1) * 127.5, 0, 255) + 1) / 256)
+    rows, columns = (range(0, side, 2) for side in od.shape)
+    cells = np.array([[od[y : y + 2, x : x + 2].mean() for x in columns] for y in rows])
+    return cells / (cells.mean() + 0.02)
+
+
+def test_patterns_are_those_of_a_plain_computation_of_each_image_apart():
+    images = np.random.default_rng(1).uniform(-1, 1, (2, 3, 7, 9))
+    images[1] = 0.9 + images[1] / 10  # another strength, and incomplete cells in both
+    images[0, 0, 0, :2] = -1.1, 1.1  # what reduced precision may make of -1 and 1
+    found = nuclear_pattern(torch.from_numpy(images).float())
+    expected = np.stack([plain_pattern(image) for image in images])
+    np.testing.assert_allclose(found[:, 0], expected, rtol=1e-4)
+    other = torch.from_numpy(images[::-1].copy()).float()
+    distance = nuclei_loss(torch.from_numpy(images).float(), other).item()
+    assert distance == pytest.approx(np.abs(expected - expected[::-1]).mean(), rel=1e-4)
+
+
+def test_patterns_are_as_precise_of_reduced_precision():
+    image = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    half = image.to(torch.bfloat16)
+    assert nuclear_pattern(half).dtype == torch.float32
+    torch.testing.assert_close(nuclear_pattern(half), nuclear_pattern(half.float()))

@@ -370,6 +370,8 @@ def test_report_carries_its_stamps_and_asks_for_nothing_outside(world, found):
     assert "structure &lt;= 0.40" in page
     assert BEST in page
     assert WORST in page
+    assert "lost to the comparison" not in page
+    assert "-0.000" not in page
 
 
 def test_on_real_slides_there_is_no_oracle_and_the_reason_is_given(real_world):
@@ -391,6 +393,29 @@ def test_an_approach_of_nan_costs_nobody_else_a_region(world, found):
     row = again.approaches.set_index("approach").loc["levit_128s"]
     assert row["reason"] == "no finite prediction for any test region"
     assert len(again.compared) == len(found.compared)
+
+
+def test_regions_that_one_approach_costs_all_are_named_with_it(world, found):
+    holes = world.network.assign(approach="levit_128s")
+    tested = world.folds.loc[world.folds["split"] == "test", "slide_id"]
+    own = world.patches.loc[world.patches["slide_id"].isin(tested), "region_id"]
+    known = found.references.dropna(subset=["tumor_ratio"]).query("reference == 'ihc_measured'")
+    lost = own[own.isin(known["region_id"])].iloc[[3, 60, 90]]
+    holes.loc[holes["region_id"].isin(lost), "tumor_ratio"] = np.nan
+    again = evaluate(world, resnet18=world.network, levit_128s=holes)
+    asked = again.approaches.set_index("approach").at["levit_128s", "n_asked"]
+    said = f"3 of {asked} admitted test regions with a label are compared for no approach"
+    own_loss = "levit_128s lacks 3 (3 of them alone) and loses 0 to others"
+    page = page_of(world, again)
+    for text in (text_of(world, again), page):
+        words = " ".join(text.split())
+        assert said in words
+        assert own_loss in words
+    section = section_of(page, "Results")
+    cells = re.search(
+        r"Regions lost to the comparison.*?<td>resnet18</td>(.*?)</tr>", section, re.S
+    )
+    assert re.findall(r">(\d+)<", cells[1]) == [str(n) for n in (asked, 0, 0, 3, asked - 3)]
 
 
 def test_an_approach_that_predicts_half_the_regions_is_named(world):
@@ -562,6 +587,15 @@ def test_the_page_of_one_test_slide_has_numbers_without_intervals(world):
     section = section_of(page_of(alone, found), "resnet18")
     assert not re.search(r"\[-?\d", section.replace("[0, 1]", ""))
     assert re.search(r">0\.\d{3}<", section)
+    row = re.search(r"<td>CCC \(Lin\)</td>(.*?)</tr>", section, re.S)
+    cells = re.findall(r">([^<]+)</td>", row[1])
+    assert cells[-1] == "-"  # of one slide ratio
+    assert "-" not in cells[:-1]
+    assert re.search(
+        r"slides, selected: .*CCC \(Lin\), .* \(one value alone has no spread\)", section
+    )
+    assert "here are 8" in section
+    assert "between slides: every figure (one value alone" in section
 
 
 def test_examples_span_the_ratios_and_come_from_different_tiles():

@@ -22,9 +22,11 @@ from tumor_ratio.reporting.html_report import (
     render_report,
 )
 from tumor_ratio.reporting.images import image_uri
+from tumor_ratio.reporting.report_tables import primary_table
 from tumor_ratio.reporting.results_text import interval, number, percent, results_text
 from tumor_ratio.reporting.stamps import RESEARCH_USE
 from tumor_ratio.reporting.study import STUDY_CAVEATS, STUDY_ROWS
+from tumor_ratio.reporting.undefined import Figures, undefined_in_views, undefined_notes
 
 HEADLINE = Headline("holdout", "ihc_measured", "selected", "raw")
 
@@ -118,6 +120,7 @@ def test_text_columns_line_up_and_notes_follow(approaches):
     header = next(line for line in lines if line.startswith("approach"))
     row = next(line for line in lines if line.startswith("net"))
     assert header.index("MAE") + len("MAE") == row.index("0.100") + len("0.100")
+    assert " -50% " in row  # less than the median's: better
     assert "not scored: late: no predictions: it did not run" in text
     assert "- few slides" in text
     assert RESEARCH_USE in " ".join(text.split())
@@ -130,6 +133,7 @@ def test_answer_names_the_best_model_and_what_stands_beside_it(approaches):
     assert "50% below the training median" in first
     assert "ridge: 25% below" in second
     assert "oracle: 75% below" in second
+    assert "net" not in second
 
 
 def test_numbers_and_dashes():
@@ -139,17 +143,51 @@ def test_numbers_and_dashes():
     assert percent(-0.254) == "-25%"
     assert percent(math.inf) == "-"
     assert interval(math.nan, 1.0) == ""
+    assert number(-0.0004) == number(-0.0) == "0.000"
+    assert number(-0.00005, 4) == "-0.0001"
+    assert interval(-0.0004, 0.25) == "[0.000, 0.250]"
+
+
+def test_each_dash_has_its_reason():
+    def row(metric, n_units, n_undefined=0, value=math.nan, unit="region"):
+        return {
+            "approach": "net", **HEADLINE._asdict(), "unit": unit, "metric": metric,
+            "value": value, "n_units": n_units, "n_undefined": n_undefined,
+        }  # fmt: skip
+
+    rows = [
+        row("ccc", 1), row("r2", 30), row("mae", 30, value=0.1), row("spearman", 30),
+        row("mae", 0, 4, unit="slide"), row("ccc", 0, 4, unit="slide"), row("mae_in_0_5_to_1", 0),
+    ]  # fmt: skip
+    scores = pd.DataFrame(rows)
+    titles = {"mae": "MAE", "ccc": "CCC", "r2": "R²", "mae_in_0_5_to_1": "upper"}
+    columns = {
+        "regions": Figures(HEADLINE.regions, "region", titles),
+        "slides": Figures(HEADLINE.regions, "slide", {"mae": "MAE", "ccc": "CCC"}),
+    }
+    (note,) = undefined_notes(scores, "net", HEADLINE, columns)
+    assert note == (
+        "A dash is an undefined figure; here are 5. regions: CCC (one value alone has no spread); "
+        "regions: R² (all measured values are equal); regions: upper (nothing was measured in the "
+        "bin); slides: every figure (4 lack a predicted value)."
+    )
+    assert undefined_notes(scores.iloc[2:3], "net", HEADLINE, columns) == []
+    views = {"slide ratios": (HEADLINE, "slide"), "as it is": (HEADLINE, "region")}
+    assert undefined_in_views(scores, ["net"], views) == [
+        "net, slide ratios: undefined, as 4 lack a predicted value."
+    ]
 
 
 def test_reasons_count_by_rule_not_by_number():
     tiles = pd.DataFrame(
         {
-            "region_id": list("abcd"),
+            "region_id": list("abcde"),
             "reason": [
                 "white he 0.71 > 0.40",
                 "white he 0.55 > 0.40; structure 0.10 <= 0.40",
                 "",
                 "",
+                "",  # its nuclei were never judged
             ],
         }
     )
@@ -226,3 +264,13 @@ def test_the_studys_table_comes_with_its_caveats():
     assert ("ViT-B/16", "0.7408 (bins)", "0.01258", "0.07591") in STUDY_ROWS
     assert any("0.739" in caveat for caveat in STUDY_CAVEATS)
     assert {name for name, _ in DEFINITIONS} >= {"tumor ratio", "oracle, skill"}
+
+
+def test_the_primary_table_has_a_group_a_role_and_gains_in_their_columns(approaches):
+    table = primary_table(headline_table(scores_of(MAES), approaches, HEADLINE))
+    rows = {row[0]: dict(zip(table.header, row, strict=True)) for row in table.rows}
+    assert list(rows) == ["net", "training_median", "ridge", "oracle"]
+    assert table.marked == {0, 1, 3}
+    assert rows["net"]["against median"] == "-50%"
+    assert rows["net"]["gain over ridge’s"] == "2.0"
+    assert rows["oracle"]["gain over ridge’s"] == "3.0"

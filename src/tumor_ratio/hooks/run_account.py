@@ -18,6 +18,9 @@ from tumor_ratio.hooks.best_model import register_best_of
 from tumor_ratio.hooks.run_note import approach_note, results_note
 from tumor_ratio.reporting.stamps import CIRCULAR, RESEARCH_USE, stamps_for
 
+PROTOCOL = "protocol"
+"""Tag of every approach's run: how the slides were split that its numbers are of."""
+
 ModelsOf = Callable[[str], Sequence[ModelRef]]
 """The finished models of an approach; none where it has none."""
 
@@ -38,6 +41,7 @@ class RunAccount:
         self._kinds: dict[str, set[str]] = {}
         self._about: dict[str, dict[str, str]] = {}
         self._results: dict[str, Mapping[str, float]] = {}
+        self._protocols: dict[str, str] = {}
         self._note = RESEARCH_USE
 
     def see(self, approach: str, inputs: Mapping[str, Any]) -> None:
@@ -50,6 +54,22 @@ class RunAccount:
                 self._kinds.setdefault("", set()).update(pair.data_kind for pair in value)
             elif approach and isinstance(value, ModelRef):
                 self._kinds.setdefault(approach, set()).update(_kinds_of([value]))
+
+    def see_protocol(self, approach: str, parameters: Mapping[str, Any]) -> None:
+        """Take note of a protocol: an approach's own, or that of the primary comparison.
+
+        Parameters
+        ----------
+        approach : of the node; empty where it belongs to none.
+        parameters : by name, plain.
+        """
+        for group in parameters.values():
+            named = group if isinstance(group, Mapping) else {}
+            protocol = (named if approach else named.get("headline") or {}).get(PROTOCOL)
+            if protocol and self._protocols.get(approach) != protocol:
+                self._protocols[approach] = str(protocol)
+                if approach:
+                    self._tree.child(approach).set_tags({PROTOCOL: str(protocol)})
 
     def describe_approaches(self, table: pd.DataFrame) -> None:
         """Remember role and supervision of the approaches, which become tags with their results."""
@@ -70,12 +90,17 @@ class RunAccount:
         of : approach of the node; empty where it belongs to none.
         """
         shared = self._kinds.get("", set()) | self._kinds.get(of, set())
+        # A model's card names the protocol that it learned by; that tag stays.
+        known = self._protocols.get(of) or self._protocols.get("")
+        of_results = {PROTOCOL: known} if known else {}
         for approach, run in runs.items():
-            own = _kinds_of(self._models_of(approach)) or shared
+            models = self._models_of(approach)
+            own = _kinds_of(models) or shared
             stamp = {"stamp": " ".join(_stamps(own))} if own else {}
             about = self._about.get(approach, {})
+            protocol = {} if any(PROTOCOL in each.card for each in models) else of_results
             note = approach_note(approach, about, _stamps(own))
-            run.set_tags({**about, **stamp, NOTE: note})
+            run.set_tags({**about, **stamp, **protocol, NOTE: note})
         self._results.update(metrics)
         kinds = shared.union(*(_kinds_of(self._models_of(each)) for each in metrics))
         above = [*_stamps(kinds), *([CIRCULAR] if "phantom" in shared else [])]

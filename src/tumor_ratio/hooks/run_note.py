@@ -38,7 +38,7 @@ def results_note(
         [
             approach,
             *([about.get(approach, {}).get("role", "")] if has_role else []),
-            *(f"{values[name]:.4f}" if name in values else "-" for name in names),
+            *(f"{values[name]:z.4f}" if name in values else "-" for name in names),
         ]
         for approach, values in metrics.items()
     ]

@@ -99,6 +99,7 @@ class TrackingHook:
             return
         self._account.see(self._approach, inputs)
         parameters = parameters_of(inputs)
+        self._account.see_protocol(self._approach, parameters)
         inputs.update({f"params:{name}": value for name, value in parameters.items()})
         if self._approach:
             for name, value in parameters.items():

@@ -36,8 +36,8 @@ def macro_f1_of(confusion: FloatArray) -> FloatArray:
 def quadratic_kappa_of(confusion: FloatArray) -> FloatArray:
     """Cohen's kappa, disagreement weighted by the square of the distance between bins.
 
-    Cohen, Psychological Bulletin 1968; 70: 213. 1 - observed / expected disagreement; NaN where no
-    disagreement is to be expected, as all lies in one bin.
+    Cohen, Psychological Bulletin 1968; 70: 213. 1 - observed / expected disagreement; NaN where
+    measured and predicted lie in one bin each, as of a single row: nothing is told apart.
     """
     places = np.arange(confusion.shape[-1])
     penalty = np.square(places[:, None] - places).astype(np.float64)
@@ -46,7 +46,9 @@ def quadratic_kappa_of(confusion: FloatArray) -> FloatArray:
     observed = (confusion * penalty).sum(axis=(-2, -1)) * total
     expected = np.einsum("...i,ij,...j->...", rows, penalty, columns)
     # Left over by leaving one case out of a sum of cases: rounding, not mass.
-    expected = np.where(expected > 1e-12 * np.square(total), expected, 0.0)
+    least = 1e-12 * total[..., None]
+    varies = ((rows > least).sum(axis=-1) > 1) | ((columns > least).sum(axis=-1) > 1)
+    expected = np.where(varies, expected, 0.0)
     return 1.0 - _quotient(observed, expected)
 
 

@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
+from tumor_ratio.metrics.figure_ranges import cut_to_range
 from tumor_ratio.metrics.paired_values import FloatArray, IntArray, PairedValues
 from tumor_ratio.metrics.resampling import NO_INTERVAL, jackknife_interval, without_each
 from tumor_ratio.metrics.unit_values import with_codes
@@ -67,7 +68,8 @@ def _bins_of(table: pd.DataFrame, output: str, groups: int, confidence: float) -
         interval = NO_INTERVAL
         if values.n_cases > 1:
             without = _mean(without_each(by_case))
-            interval = jackknife_interval(measured, without, confidence)
+            found = jackknife_interval(measured, without, confidence)
+            interval = cut_to_range("mean_ratio", found, measured)
         rows.append(
             {
                 "predicted": float(np.average(values.predicted[own], weights=weight)),

@@ -12,6 +12,11 @@ from tumor_ratio.schemas import References
 
 RUN: Final = ["protocol", "repeat", "fold"]
 
+JUDGED: Final = [
+    "approach", "role", "supervision", "scored", "coverage", "reason", "n_asked", "n_missing",
+    "n_missing_alone",
+]  # fmt: skip
+
 COLUMNS: Final = [
     "approach", *RUN, "slide_id", "case_id", "tile_id", "region_id", "reference", "measured",
     "measured_um2", "raw", "calibrated", "he_um2", "selected",
@@ -196,10 +201,27 @@ def _judge(
         )
         for name, known, share in zip(names, approaches["reason"], coverage, strict=True)
     ]
+    scored = names[[not reason for reason in reasons]]
+    alone = _missing_alone(answered[answered["approach"].isin(scored)], wanted, scored)
     table = approaches.assign(
-        scored=[not reason for reason in reasons], coverage=coverage, reason=reasons
+        scored=names.isin(scored),
+        coverage=coverage,
+        reason=reasons,
+        n_asked=len(wanted),
+        n_missing=len(wanted) - names.map(counted).fillna(0).astype(int),
+        n_missing_alone=names.map(alone).fillna(0).astype(int),
     )
-    return table[["approach", "role", "supervision", "scored", "coverage", "reason"]]
+    return table[JUDGED]
+
+
+def _missing_alone(answered: pd.DataFrame, wanted: pd.DataFrame, scored: pd.Series) -> pd.Series:
+    """Regions that a scored approach lacks and all other scored ones have, by approach."""
+    keys = [*RUN, "region_id"]
+    answers = answered.groupby(keys).size().rename("answers").reset_index()
+    counts = wanted[keys].merge(answers, on=keys, how="left").fillna({"answers": 0})
+    nearly = counts.loc[counts["answers"] == len(scored) - 1, keys]
+    had = answered.merge(nearly, on=keys).groupby("approach").size()
+    return len(nearly) - had.reindex(scored).fillna(0)
 
 
 def _why_not_scored(

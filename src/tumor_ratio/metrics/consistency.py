@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 
 from tumor_ratio.metrics.aggregation import Interval, slide_macro, slide_means, student_interval
 from tumor_ratio.metrics.agreement import absolute_error, squared_error
+from tumor_ratio.metrics.figure_ranges import cut_to_range
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Consistency:
     Parameters
     ----------
     mae : slide-macro mean of |Y_1 - Y_2|.
-    interval : Student's t interval of `mae` over slides.
+    interval : Student's t interval of `mae` over slides, cut at 0.
     mse : slide-macro mean of (Y_1 - Y_2)^2, the V above.
     n_slides, n_regions : behind the figures; regions with an undefined ratio are left out.
     """
@@ -54,9 +55,10 @@ def consistency(first: ArrayLike, second: ArrayLike, slide_ids: ArrayLike) -> Co
     if not both.any():
         return Consistency(math.nan, Interval(math.nan, math.nan), math.nan, 0, 0)
     absolute = slide_means(absolute_error(one[both], two[both]), slides)
+    mae = float(absolute.mean())
     return Consistency(
-        mae=float(absolute.mean()),
-        interval=student_interval(absolute),
+        mae=mae,
+        interval=cut_to_range("mae", student_interval(absolute), mae),
         mse=slide_macro(squared_error(one[both], two[both]), slides),
         n_slides=len(absolute),
         n_regions=int(both.sum()),

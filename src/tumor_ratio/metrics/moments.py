@@ -96,19 +96,26 @@ def pearson(m: Moments) -> FloatArray:
 
 
 def ccc(m: Moments) -> FloatArray:
-    """Lin's concordance correlation coefficient (Biometrics 1989; 45: 255), variances over n."""
+    """Lin's concordance correlation coefficient (Biometrics 1989; 45: 255), variances over n.
+
+    NaN where neither varies, as of a single pair: the formula's 0 would say that they disagree.
+    """
     spread = m.predicted_variance + m.measured_variance
-    return _quotient(2.0 * m.covariance, spread + m.bias**2)
+    return _quotient(2.0 * m.covariance, np.where(spread > 0, spread + m.bias**2, 0.0))
 
 
 def icc(m: Moments) -> FloatArray:
-    """ICC(2,1) of the two measurements, from the mean squares (see `mean_square_icc`)."""
+    """ICC(2,1) of the two measurements, from the mean squares (see `mean_square_icc`).
+
+    NaN where neither varies.
+    """
     n = _quotient(m.unbias, m.unbias - 1.0)
     mean = (m.predicted_variance + m.measured_variance + 2.0 * m.covariance) / 4.0
     rows = 2.0 * mean * m.unbias
     columns = n * m.bias**2 / 2.0
     error = m.difference_variance * m.unbias / 2.0
-    return mean_square_icc(rows, columns, error, n, 2)
+    varies = m.predicted_variance + m.measured_variance > 0
+    return np.where(varies, mean_square_icc(rows, columns, error, n, 2), np.nan)
 
 
 def mean_square_icc(

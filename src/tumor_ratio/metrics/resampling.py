@@ -2,8 +2,8 @@
 
 A figure is a function of the mean over cases of some numbers of each case, so leaving a case out
 and drawing cases anew are both sums over the same small table. The spread is taken on a scale of
-its own for each figure: Fisher's z for correlations; for concordance (CCC, ICC), which covers less
-on that scale in simulations, the plain one, cut at 1.
+its own for each figure: Fisher's z for correlations, but the plain one for concordance (CCC, ICC),
+which covers less on that scale in simulations. `figure_ranges` cuts what reaches too far.
 """
 
 from __future__ import annotations
@@ -37,7 +37,6 @@ class Scale(NamedTuple):
 
 PLAIN: Final = Scale(np.asarray, np.asarray)
 CORRELATION: Final = Scale(lambda v: np.arctanh(np.clip(v, _EDGE - 1, 1 - _EDGE)), np.tanh)
-AGREEMENT: Final = Scale(np.asarray, lambda v: np.clip(v, -1, 1))
 POSITIVE: Final = Scale(lambda v: np.log(np.maximum(v, _EDGE)), np.exp)
 
 

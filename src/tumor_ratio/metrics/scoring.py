@@ -11,6 +11,7 @@ import pandas as pd
 
 from tumor_ratio.metrics.aggregation import slide_means
 from tumor_ratio.metrics.agreement import Loss, absolute_error, squared_error
+from tumor_ratio.metrics.figure_ranges import cut_to_range
 from tumor_ratio.metrics.resampling import NO_INTERVAL
 from tumor_ratio.metrics.skill import gain, skill, skill_interval
 from tumor_ratio.metrics.unit_scores import Score, undefined_scores, unit_scores
@@ -105,6 +106,7 @@ def _score_rows(
             if unit == "region":
                 scores += skill_scores(table, limits, output, confidence)
             for score in scores:
+                interval = cut_to_range(score.metric, score.interval, score.value)
                 yield {
                     **context,
                     "output": output,
@@ -113,8 +115,8 @@ def _score_rows(
                     "metric": score.metric,
                     "aggregation": score.aggregation,
                     "value": score.value,
-                    "lower": score.interval.lower,
-                    "upper": score.interval.upper,
+                    "lower": interval.lower,
+                    "upper": interval.upper,
                     "n_slides": score.n_slides,
                     "n_units": score.n_units,
                 }

@@ -10,6 +10,7 @@ import pandas as pd
 from scipy.stats import kendalltau
 
 from tumor_ratio.metrics.aggregation import Interval, slide_means, student_interval
+from tumor_ratio.metrics.figure_ranges import cut_to_range
 
 NONE: Final = "none"
 LABEL: Final = "label"
@@ -69,9 +70,10 @@ def _figures(
             without, change = float(old.mean()), float(changes.mean())
         change_interval = student_interval(changes, confidence)
     means = slide_means(error["error"], error["slide_id"])
-    interval = student_interval(means, confidence)
+    mae = float(means.mean()) if len(means) else math.nan
+    interval = cut_to_range("mae", student_interval(means, confidence), mae)
     return {
-        "mae": float(means.mean()) if len(means) else math.nan,
+        "mae": mae,
         "mae_lower": interval.lower,
         "mae_upper": interval.upper,
         "mae_without": without,

@@ -18,6 +18,7 @@ from tumor_ratio.metrics.agreement import (
     signed_error,
 )
 from tumor_ratio.metrics.bin_agreement import BIN_FIGURES
+from tumor_ratio.metrics.figure_ranges import IN_BIN
 from tumor_ratio.metrics.moments import (
     MOMENT_FIGURES,
     case_moments,
@@ -28,7 +29,6 @@ from tumor_ratio.metrics.moments import (
 from tumor_ratio.metrics.paired_values import FloatArray, PairedValues
 from tumor_ratio.metrics.rank_agreement import pooled_ranks, ranked_sample, ranks_within
 from tumor_ratio.metrics.resampling import (
-    AGREEMENT,
     CORRELATION,
     NO_INTERVAL,
     PLAIN,
@@ -41,9 +41,6 @@ from tumor_ratio.metrics.resampling import (
 
 Aggregation = Literal["slide_macro", "pooled"]
 
-IN_BIN: Final = tuple(f"mae_in_{name}".replace(".", "_").replace("-", "_to_") for name in BIN_NAMES)
-"""MAE of the rows whose measured value lies in a bin."""
-
 MACRO: Final = (*REGION_METRICS, "bias", *IN_BIN)
 POOLED: Final = (*MOMENT_FIGURES, *BIN_FIGURES, "spearman", "kendall")
 WITHIN: Final[dict[str, Aggregation]] = {
@@ -55,7 +52,6 @@ WITHIN: Final[dict[str, Aggregation]] = {
 
 SCALES: Final[dict[str, Scale]] = {
     "rmse": POSITIVE,
-    **dict.fromkeys(("ccc", "icc_2_1"), AGREEMENT),
     **dict.fromkeys(
         ("pearson", "pearson_within", "spearman", "kendall", "quadratic_kappa"), CORRELATION
     ),

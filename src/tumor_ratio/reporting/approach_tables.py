@@ -11,6 +11,7 @@ import pandas as pd
 from tumor_ratio.reporting.headline import Headline, pick
 from tumor_ratio.reporting.html_report import Table
 from tumor_ratio.reporting.results_text import interval, number
+from tumor_ratio.reporting.undefined import Figures
 
 PRIMARY: Final = "MAE (first number: primary endpoint)"
 
@@ -50,39 +51,49 @@ def metric_table(scores: pd.DataFrame, approach: str, headline: Headline) -> Tab
     approach : whose.
     headline : its regions come first; the units after them are of the same.
     """
-    other = _other(headline.regions)
-    columns = {
-        f"{headline.regions} regions": (headline.regions, "region"),
-        f"{other} regions": (other, "region"),
-        f"tiles, {headline.regions}": (headline.regions, "tile"),
-        f"slides, {headline.regions}": (headline.regions, "slide"),
-    }
+    columns = metric_columns(headline)
     found = _cells(scores, approach, headline)
     rows = [
-        (title, *(found.get((*place, metric), "-") for place in columns.values()))
+        (title, *(found.get((regions, unit, metric), "-") for regions, unit, _ in columns.values()))
         for metric, title in METRICS.items()
     ]
-    counts = [found.get((*place, "n"), "-") for place in columns.values()]
+    counts = [found.get((regions, unit, "n"), "-") for regions, unit, _ in columns.values()]
     return Table(
         ("figure", *columns), [*rows, ("number of units", *counts)], marked=frozenset({0, 1})
     )
 
 
+def metric_columns(headline: Headline) -> dict[str, Figures]:
+    """The columns of `metric_table`."""
+    own, other = headline.regions, _other(headline.regions)
+    return {
+        f"{own} regions": Figures(own, "region", METRICS),
+        f"{other} regions": Figures(other, "region", METRICS),
+        f"tiles, {own}": Figures(own, "tile", METRICS),
+        f"slides, {own}": Figures(own, "slide", METRICS),
+    }
+
+
 def correlation_table(scores: pd.DataFrame, approach: str, headline: Headline) -> Table:
     """Correlations within and between slides apart, and those of all regions, which mix both."""
-    regions = headline.regions
+    columns = correlation_columns(headline)
     found = _cells(scores, approach, headline)
-    columns: Mapping[str, tuple[str, str]] = {
-        "within slides, regions": ("region", "_within"),
-        "within slides, tiles": ("tile", "_within"),
-        "between slides": ("slide", ""),
-        "all regions (mixes both)": ("region", ""),
-    }
-    rows = [
-        (title, *(found.get((regions, unit, name + end), "-") for unit, end in columns.values()))
-        for name, title in CORRELATIONS.items()
+    shown = [
+        [found.get((regions, unit, metric), "-") for metric in titles]
+        for regions, unit, titles in columns.values()
     ]
-    return Table(("correlation", *columns), rows)
+    return Table(("correlation", *columns), list(zip(CORRELATIONS.values(), *shown, strict=True)))
+
+
+def correlation_columns(headline: Headline) -> dict[str, Figures]:
+    """The columns of `correlation_table`."""
+    within = {f"{name}_within": title for name, title in CORRELATIONS.items()}
+    return {
+        "within slides, regions": Figures(headline.regions, "region", within),
+        "within slides, tiles": Figures(headline.regions, "tile", within),
+        "between slides": Figures(headline.regions, "slide", CORRELATIONS),
+        "all regions (mixes both)": Figures(headline.regions, "region", CORRELATIONS),
+    }
 
 
 def bin_table(

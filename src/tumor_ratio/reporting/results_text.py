@@ -66,8 +66,8 @@ def not_scored(approaches: pd.DataFrame) -> list[tuple[str, str]]:
 
 
 def number(value: float, digits: int = 3) -> str:
-    """A figure with fixed digits; a dash where it is undefined."""
-    return f"{value:.{digits}f}" if math.isfinite(value) else "-"
+    """A figure with fixed digits, what rounds to 0 without a sign; a dash where it is undefined."""
+    return f"{value:z.{digits}f}" if math.isfinite(value) else "-"
 
 
 def percent(value: float) -> str:
@@ -80,7 +80,9 @@ def percent(value: float) -> str:
 
 def interval(lower: float, upper: float) -> str:
     """An interval in brackets; empty where it is undefined."""
-    return f"[{lower:.3f}, {upper:.3f}]" if math.isfinite(lower) and math.isfinite(upper) else ""
+    if not (math.isfinite(lower) and math.isfinite(upper)):
+        return ""
+    return f"[{number(lower)}, {number(upper)}]"
 
 
 def _heading(table: pd.DataFrame, headline: Headline, region_um: float) -> list[str]:

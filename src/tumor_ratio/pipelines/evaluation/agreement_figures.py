@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from tumor_ratio.cohort.pair import Cohort
 from tumor_ratio.metrics.agreement import BIN_NAMES
 from tumor_ratio.metrics.calibration_bins import calibration_bins
+from tumor_ratio.metrics.figure_ranges import IN_BIN
 from tumor_ratio.metrics.scoring import slide_table
-from tumor_ratio.metrics.unit_scores import IN_BIN
 from tumor_ratio.pipelines.evaluation import figures
 from tumor_ratio.pipelines.evaluation.nodes import headline_of
 from tumor_ratio.pipelines.evaluation.params import EvaluationParams
@@ -25,7 +25,6 @@ from tumor_ratio.reporting.html_report import Picture
 from tumor_ratio.reporting.images import figure_uri
 
 METRIC_OF_BIN = dict(zip(BIN_NAMES, IN_BIN, strict=True))
-SHOWN_BESIDE = ("ridge", "oracle")
 
 
 def picture_of(figure: Figure, caption: str) -> Picture:
@@ -41,7 +40,7 @@ def draw_limits(
     params: EvaluationParams,
 ) -> Figure:
     """Predicted minus measured ratio with the limits of agreement, one panel an approach."""
-    colours = figures.models_and(approaches, SHOWN_BESIDE)
+    colours = figures.models_and(approaches, figures.SHOWN_BESIDE)
     stamps = figures.stamps_of(cohort)
     return limits_of(compared_regions, scores, approaches, params, colours, stamps)
 
@@ -75,7 +74,7 @@ def draw_calibration_lines(
     params: EvaluationParams,
 ) -> Figure:
     """Mean measured against mean predicted ratio, one panel an approach."""
-    colours = figures.models_and(approaches, SHOWN_BESIDE)
+    colours = figures.models_and(approaches, figures.SHOWN_BESIDE)
     stamps = figures.stamps_of(cohort)
     return calibration_of(compared_regions, scores, approaches, params, colours, stamps)
 
@@ -134,7 +133,9 @@ def bin_errors_of(
     stamps: Sequence[str] = (),
 ) -> Figure:
     """The same for a page that carries the stamps itself."""
-    colours = figures.models_and(approaches, ("training_median", "majority_bin", *SHOWN_BESIDE))
+    colours = figures.models_and(
+        approaches, ("training_median", "majority_bin", *figures.SHOWN_BESIDE)
+    )
     return draw_error_by_bin(
         errors_by_bin(scores, METRIC_OF_BIN, headline_of(params)), colours, stamps
     )

@@ -19,10 +19,17 @@ from tumor_ratio.pipelines.evaluation.examples import (
 )
 from tumor_ratio.pipelines.evaluation.nodes import headline_of
 from tumor_ratio.pipelines.evaluation.params import EvaluationParams
-from tumor_ratio.reporting.approach_tables import bin_table, correlation_table, metric_table
+from tumor_ratio.reporting.approach_tables import (
+    bin_table,
+    correlation_columns,
+    correlation_table,
+    metric_columns,
+    metric_table,
+)
 from tumor_ratio.reporting.html_report import Block, Example, Picture, Section
 from tumor_ratio.reporting.images import photo_uri
 from tumor_ratio.reporting.results_text import interval, number, percent
+from tumor_ratio.reporting.undefined import undefined_notes
 
 NEIGHBOURS = (
     "The sections are neighbours: the same tissue, other cells. Outlined: nuclei that the measured "
@@ -67,21 +74,22 @@ def _blocks(world: Compared, name: str, row: pd.Series) -> list[Block]:
     secondary = (
         "The first row’s first number is the primary endpoint; all other numbers are secondary. "
         f"In brackets: {world.params.confidence:.0%} intervals over slides; {headline.output} "
-        "output. "
-        "Intervals of means and R² are symmetric and not cut at what a figure can reach."
+        "output. Intervals end where their figure’s range does."
     )
-    between = (
-        "Within: inside slides, whatever lies between them. Between: of slide ratios. A "
-        "correlation of a constant is undefined."
-    )
+    between = "Within: inside slides, whatever lies between them. Between: of slide ratios."
+    own = (world.scores, name, headline)
     bins = agreement_figures.METRIC_OF_BIN
     return [
         Block(paragraphs=[said], pictures=_panels(world, name)),
-        Block("Agreement", table=metric_table(world.scores, name, headline), notes=[secondary]),
+        Block(
+            "Agreement",
+            table=metric_table(world.scores, name, headline),
+            notes=[secondary, *undefined_notes(*own, metric_columns(headline))],
+        ),
         Block(
             "Within and between slides",
             table=correlation_table(world.scores, name, headline),
-            notes=[between],
+            notes=[between, *undefined_notes(*own, correlation_columns(headline))],
         ),
         Block("Error by measured bin", table=bin_table(world.scores, name, bins, headline)),
         *_example_blocks(world, name),

@@ -22,6 +22,9 @@ from tumor_ratio.reporting.figures.style import approach_colours
 from tumor_ratio.reporting.headline import headline_table
 from tumor_ratio.reporting.stamps import CIRCULAR, TrainingData, stamps_for
 
+SHOWN_BESIDE = ("ridge", "oracle")
+"""Baseline and ceiling that models are drawn beside."""
+
 
 def training_data(cohort: Cohort) -> TrainingData:
     """What the models learned from: one phantom in the cohort makes it "phantom"."""
@@ -36,12 +39,16 @@ def stamps_of(cohort: Cohort) -> tuple[str, ...]:
 
 def headline_regions(compared_regions: pd.DataFrame, params: EvaluationParams) -> pd.DataFrame:
     """Rows of the primary comparison."""
-    primary = params.headline
-    rows = compared_regions[
-        (compared_regions["reference"] == primary.reference)
-        & (compared_regions["protocol"] == primary.protocol)
+    rows = admitted_regions(compared_regions, params)
+    return rows[rows["selected"].astype(bool)] if params.headline.regions == "selected" else rows
+
+
+def admitted_regions(compared_regions: pd.DataFrame, params: EvaluationParams) -> pd.DataFrame:
+    """Rows of the primary protocol and reference, selected or not."""
+    return compared_regions[
+        (compared_regions["reference"] == params.headline.reference)
+        & (compared_regions["protocol"] == params.headline.protocol)
     ]
-    return rows[rows["selected"].astype(bool)] if primary.regions == "selected" else rows
 
 
 def colours_of(approaches: pd.DataFrame) -> dict[str, str]:
@@ -56,7 +63,7 @@ def draw_predicted_versus_measured(
     params: EvaluationParams,
 ) -> Figure:
     """Predicted against measured ratio, one panel an approach."""
-    colours = models_and(approaches, ("ridge", "oracle"))
+    colours = models_and(approaches, SHOWN_BESIDE)
     return scatter_of(compared_regions, params, colours, stamps_of(cohort))
 
 
@@ -158,7 +165,7 @@ def draw_interactive(
     """Predicted against measured ratio with the regions' names under the pointer."""
     return interactive_scatter(
         headline_regions(compared_regions, params),
-        models_and(approaches, ("ridge", "oracle")),
+        models_and(approaches, SHOWN_BESIDE),
         output=params.headline.output,
         stamps=stamps_of(cohort),
     )

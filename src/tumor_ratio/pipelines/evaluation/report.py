@@ -17,7 +17,7 @@ from tumor_ratio.pipelines.evaluation.nodes import NO_TRUTH, headline_of
 from tumor_ratio.pipelines.evaluation.nuclei_examples import example_tiles
 from tumor_ratio.pipelines.evaluation.params import EvaluationParams
 from tumor_ratio.pipelines.evaluation.provenance import data_section
-from tumor_ratio.pipelines.evaluation.results_section import results_section
+from tumor_ratio.pipelines.evaluation.results_section import lost_of, results_section
 from tumor_ratio.pipelines.evaluation.study_section import study_section
 from tumor_ratio.reporting.answer import answer_of, key_figures
 from tumor_ratio.reporting.figures.nuclei_overlay import draw_nuclei_tiles
@@ -25,6 +25,7 @@ from tumor_ratio.reporting.figures.threshold_sensitivity import draw_sensitivity
 from tumor_ratio.reporting.headline import headline_table, value_of
 from tumor_ratio.reporting.html_report import Report, render_report
 from tumor_ratio.reporting.images import figure_photo_uri, figure_uri
+from tumor_ratio.reporting.lost_regions import lost_regions_note
 from tumor_ratio.reporting.results_text import results_text
 
 
@@ -44,7 +45,7 @@ def write_results_table(
         headline_of(params),
         region_um=region_side_um(patches),
         confidence=params.confidence,
-        notes=comparison_notes(table, compared_regions, params),
+        notes=comparison_notes(table, compared_regions, approaches, params),
         stamps=figures.stamps_of(cohort),
     )
 
@@ -72,7 +73,7 @@ def write_report(
     """The report as one self-contained page."""
     headline = headline_of(params)
     table = headline_table(scores, approaches, headline)
-    notes = comparison_notes(table, compared_regions, params)
+    notes = comparison_notes(table, compared_regions, approaches, params)
     compared = Compared(cohort, patches, ihc_nuclei, compared_regions, approaches, scores, params)
     hashed = {
         "patches": patches,
@@ -120,12 +121,15 @@ def write_report(
 
 
 def comparison_notes(
-    table: pd.DataFrame, compared_regions: pd.DataFrame, params: EvaluationParams
+    table: pd.DataFrame,
+    compared_regions: pd.DataFrame,
+    approaches: pd.DataFrame,
+    params: EvaluationParams,
 ) -> list[str]:
-    """What a reader must know of this comparison: few slides, undefined skill, missing weights."""
+    """What a reader must know of it: lost regions, few slides, undefined skill, no weights."""
     if table.empty:
         return []
-    notes = []
+    notes = lost_regions_note(lost_of(compared_regions, approaches, params))
     slides = int(table["n_slides"].max())
     if slides < 5:
         notes.append(

@@ -18,6 +18,7 @@ from tumor_ratio.reporting.html_report import Block, Section, Table
 from tumor_ratio.reporting.interval_coverage import COVERAGE, NOMINAL, coverage_note
 from tumor_ratio.reporting.report_tables import mae_by_view
 from tumor_ratio.reporting.results_text import interval, number
+from tumor_ratio.reporting.undefined import undefined_in_views
 
 OTHER_METHODS = {method: title for method, title in TITLES.items() if method != NUCLEUS}
 ON_THEIR_REGIONS = "on_their_regions"
@@ -189,7 +190,11 @@ def secondary_section(scores: pd.DataFrame, shown: Sequence[str], headline: Head
     )
     if not table.rows or len(table.header) == 1:
         return Section("secondary", "Secondary results", [Block(paragraphs=["None."])])
-    return Section("secondary", "Secondary results", [Block("", [intro], table)])
+    return Section(
+        "secondary",
+        "Secondary results",
+        [Block("", [intro], table, notes=undefined_in_views(scores, shown, views))],
+    )
 
 
 def definitions_section() -> Section:

@@ -14,6 +14,7 @@ from tumor_ratio.reporting.headline import headline_table, pick
 from tumor_ratio.reporting.html_report import Block, Section
 from tumor_ratio.reporting.images import figure_uri
 from tumor_ratio.reporting.interval_coverage import coverage_note
+from tumor_ratio.reporting.lost_regions import lost_regions, lost_regions_table
 from tumor_ratio.reporting.report_tables import not_run_table, paired_table, primary_table
 from tumor_ratio.reporting.results_text import not_scored, standing_notes
 
@@ -44,6 +45,9 @@ def results_section(
         blocks = [Block(paragraphs=[PRIMARY], table=primary_table(table), notes=said)]
     if missing:
         blocks.append(Block("What was not scored, and why", table=not_run_table(approaches)))
+    lost = lost_of(compared_regions, approaches, params)
+    if len(lost):
+        blocks.append(Block("Regions lost to the comparison", table=lost_regions_table(lost)))
     if not table.empty:
         blocks += [
             _mae_block(scores, approaches, params),
@@ -52,6 +56,14 @@ def results_section(
             _beside_block(compared_regions, approaches, params),
         ]
     return Section("results", "Results", blocks)
+
+
+def lost_of(
+    compared_regions: pd.DataFrame, approaches: pd.DataFrame, params: EvaluationParams
+) -> pd.DataFrame:
+    """Labelled test regions of the primary comparison that it loses, by approach."""
+    each = figures.admitted_regions(compared_regions, params).groupby("approach").size()
+    return lost_regions(approaches, int(each.max()) if len(each) else 0)
 
 
 def _mae_block(scores: pd.DataFrame, approaches: pd.DataFrame, params: EvaluationParams) -> Block:
@@ -105,7 +117,7 @@ def _beside_block(
     beside = {
         name: colour
         for name, colour in figures.colours_of(approaches).items()
-        if name in ("ridge", "oracle")
+        if name in figures.SHOWN_BESIDE
     }
     pictures = [
         (

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tumor_ratio.reporting.figures import style
-from tumor_ratio.reporting.figures.panels import panel_grid
+from tumor_ratio.reporting.figures.panels import Points, dots_and_rings, panel_grid
 
 LINES = ("bias", "limit_lower", "limit_upper")
 
@@ -47,17 +47,13 @@ def draw_bland_altman(
         shown, x_label="mean of measured and predicted", y_label="predicted - measured"
     )
     for name, axes in panels:
-        own = compared[compared["approach"] == name]
-        alpha = min(0.8, max(0.12, 60 / max(len(own), 1)))
-        axes.scatter(
-            (own["measured"] + own[output]) / 2, own[output] - own["measured"], s=9,
-            color=colours[name], alpha=alpha, linewidths=0, label="region", rasterized=True,
-        )  # fmt: skip
-        whole = slides[slides["approach"] == name]
-        axes.scatter(
-            (whole["measured"] + whole["predicted"]) / 2, whole["predicted"] - whole["measured"],
-            s=46, facecolors="none", edgecolors=style.INK, linewidths=1.3, zorder=4, label="slide",
-        )  # fmt: skip
+        own, whole = (table[table["approach"] == name] for table in (compared, slides))
+        dots_and_rings(
+            axes,
+            _mean_and_difference(own["measured"], own[output]),
+            _mean_and_difference(whole["measured"], whole["predicted"]),
+            colours[name],
+        )
         axes.axhline(0, color=style.GRID, linewidth=1, zorder=0)
         if name in table.index:
             _lines(axes, table.loc[[name]].iloc[0])
@@ -66,6 +62,10 @@ def draw_bland_altman(
     figure.axes[0].legend(loc="upper right", fontsize=7, frameon=False, handletextpad=0.2)
     style.stamp(figure, stamps)
     return figure
+
+
+def _mean_and_difference(measured: pd.Series, predicted: pd.Series) -> Points:
+    return (measured + predicted) / 2, predicted - measured
 
 
 def _lines(axes: Axes, row: pd.Series) -> None:
@@ -86,7 +86,7 @@ def _lines(axes: Axes, row: pd.Series) -> None:
             axes.axhspan(lower, upper, color=style.MUTED, alpha=0.16, linewidth=0, zorder=0)
         below = metric == "limit_lower"
         axes.annotate(
-            f"{round(value, 2) + 0.0:+.2f}", (1.0, value), xytext=(0, -3 if below else 3),
+            f"{value:+z.2f}", (1.0, value), xytext=(0, -3 if below else 3),
             textcoords="offset points", ha="right", va="top" if below else "bottom", fontsize=7,
             color=style.INK, zorder=5,
         )  # fmt: skip

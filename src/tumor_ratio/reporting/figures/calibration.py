@@ -66,6 +66,6 @@ def _line(axes: Axes, row: pd.Series, own: pd.DataFrame) -> None:
     ends = np.array([own["predicted"].min(), own["predicted"].max()])
     axes.plot(ends, intercept + slope * ends, color=style.INK, linewidth=1.2, zorder=2, gid="line")
     axes.text(
-        0.04, 0.96, f"slope {slope:.2f}\nintercept {intercept:+.3f}", transform=axes.transAxes,
+        0.04, 0.96, f"slope {slope:z.2f}\nintercept {intercept:+z.3f}", transform=axes.transAxes,
         va="top", fontsize=7, color=style.INK,
     )  # fmt: skip

@@ -47,7 +47,7 @@ def draw_differences(
             axes.plot(row.effect, place, "o", color=colour, markersize=5, gid=f"{row.label}")
             tested = f"  p = {row.p_holm:.3f}" if np.isfinite(row.p_holm) else ""
             axes.annotate(
-                f"{row.effect:+.3f}{tested}", (1.0, place), xycoords=axes.get_yaxis_transform(),
+                f"{row.effect:+z.3f}{tested}", (1.0, place), xycoords=axes.get_yaxis_transform(),
                 xytext=(4, 0), textcoords="offset points", va="center", fontsize=7,
                 color=style.INK, annotation_clip=False,
             )  # fmt: skip

@@ -5,13 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 
 from tumor_ratio.reporting.figures import style
 
 MOST_COLUMNS = 4
 SIDE_IN = 2.7
+
+Points = tuple[ArrayLike, ArrayLike]
+"""Places to the right and up."""
 
 
 def panel_grid(
@@ -44,3 +49,16 @@ def panel_grid(
             axes.set_xlabel(x_label, fontsize=8)
             axes.tick_params(labelbottom=True)
     return figure, iter(list(zip(names, grid.flat, strict=False)))
+
+
+def dots_and_rings(axes: Axes, regions: Points, slides: Points, colour: str) -> None:
+    """Regions as dots, the paler the more there are; slides as rings above them."""
+    alpha = min(0.8, max(0.12, 60 / max(np.size(regions[0]), 1)))
+    axes.scatter(
+        *regions, s=9, color=colour, alpha=alpha, linewidths=0, zorder=2, label="region",
+        rasterized=True,
+    )  # fmt: skip
+    axes.scatter(
+        *slides, s=46, facecolors="none", edgecolors=style.INK, linewidths=1.3, zorder=4,
+        label="slide",
+    )  # fmt: skip

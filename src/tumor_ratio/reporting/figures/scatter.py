@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tumor_ratio.reporting.figures import style
-from tumor_ratio.reporting.figures.panels import panel_grid
+from tumor_ratio.reporting.figures.panels import dots_and_rings, panel_grid
 
 
 def draw_scatter(
@@ -37,27 +37,22 @@ def draw_scatter(
         return style.message_figure("no test region was compared", stamps)
     figure, panels = panel_grid(shown, x_label="measured ratio", y_label="predicted ratio")
     for name, axes in panels:
-        _panel(axes, compared[compared["approach"] == name], output, colours[name], bin_edges)
-        own = slides[slides["approach"] == name]
-        axes.scatter(
-            own["measured"], own["predicted"], s=46, facecolors="none", edgecolors=style.INK,
-            linewidths=1.3, zorder=4, label="slide",
-        )  # fmt: skip
+        own, whole = (table[table["approach"] == name] for table in (compared, slides))
+        _lines(axes, bin_edges)
+        dots_and_rings(
+            axes,
+            (own["measured"], own[output]),
+            (whole["measured"], whole["predicted"]),
+            colours[name],
+        )
     figure.axes[0].legend(loc="upper left", fontsize=7, frameon=False, handletextpad=0.2)
     style.stamp(figure, stamps)
     return figure
 
 
-def _panel(
-    axes: Axes, regions: pd.DataFrame, output: str, colour: str, bin_edges: Sequence[float]
-) -> None:
+def _lines(axes: Axes, bin_edges: Sequence[float]) -> None:
     for edge in bin_edges:
         axes.axhline(edge, color=style.GRID, linewidth=0.8, zorder=0)
         axes.axvline(edge, color=style.GRID, linewidth=0.8, zorder=0)
     axes.plot([0, 1], [0, 1], color=style.MUTED, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
-    alpha = min(0.8, max(0.12, 60 / max(len(regions), 1)))
-    axes.scatter(
-        regions["measured"], regions[output], s=9, color=colour, alpha=alpha, linewidths=0,
-        zorder=2, label="region", rasterized=True,
-    )  # fmt: skip
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
