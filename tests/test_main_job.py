@@ -91,7 +91,10 @@ def test_the_best_regressor_by_validation_is_registered(finished: Job) -> None:
     assert best.run_id == min(errors, key=lambda run_id: errors[run_id])
     assert SYNTHETIC_TRAINING in best.tags["stamp"]
     models = mlflow.search_logged_models(["1"])
-    assert sorted(model.name for model in models) == sorted(APPROACHES)
+    forms = [f"{approach}{form}" for approach in APPROACHES for form in ("", "-slides")]
+    assert sorted(model.name for model in models) == sorted(forms)
+    of_slides = mlflow.get_model_version_by_alias("tumor-ratio-slides", "best")
+    assert of_slides.tags == best.tags
 
 
 def test_the_panel_of_every_epoch_is_in_the_run_and_virtual_slides_are_marked(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.hooks.small_regressor import patches, small_regressor
-from tumor_ratio.datasets.mlflow_registry import ALIAS, NAME
+from tumor_ratio.datasets.mlflow_registry import ALIAS, NAME, SLIDES_NAME
 from tumor_ratio.datasets.mlflow_runs import RunTree
 from tumor_ratio.datasets.model_facts import FINGERPRINT
 from tumor_ratio.hooks.best_model import register_best_of
@@ -49,6 +49,10 @@ def best(client):
     return client.get_model_version_by_alias(NAME, ALIAS)
 
 
+def best_of_slides(client):
+    return client.get_model_version_by_alias(SLIDES_NAME, ALIAS)
+
+
 def versions(client) -> int:
     return len(client.search_model_versions(f"name = '{NAME}'"))
 
@@ -59,7 +63,7 @@ def test_the_lowest_validation_error_wins_whatever_the_test_says(client, evaluat
     line = evaluate({"bad": bad, "good": good}, "d1")
     assert line == (
         "Best by validation on this data: `models:/tumor-ratio@best`, version 1 (good, val_mae "
-        "0.1000)."
+        "0.1000). For whole slides: `models:/tumor-ratio-slides@best`."
     )
     version = best(client)
     assert version.tags["approach"] == "good"
@@ -81,6 +85,32 @@ def test_the_alias_moves_to_a_better_one_only(client, evaluate, model):
     assert (best(client).version, versions(client)) == (1, 1)
     evaluate({"a": model("a", 0.1, 3)}, "d1")
     assert (best(client).version, versions(client)) == (2, 2)
+
+
+def test_the_model_of_slides_follows_the_best(client, evaluate, model):
+    evaluate({"bad": model("bad", 0.3, 1), "good": model("good", 0.2, 0)}, "d1")
+    first = best_of_slides(client)
+    assert first.tags == best(client).tags
+    assert client.get_logged_model(first.source.removeprefix("models:/")).name == "good-slides"
+    line = evaluate({"bad": model("bad", 0.3, 1)}, "d1")  # stays
+    assert "tumor-ratio-slides@best" in line
+    assert best_of_slides(client).version == first.version
+    evaluate({"new": model("new", 0.1, 2)}, "d1")
+    assert best_of_slides(client).tags["approach"] == best(client).tags["approach"] == "new"
+    about = mlflow.models.get_model_info(f"models:/{SLIDES_NAME}@{ALIAS}")
+    assert about.metadata["approach"] == "new"
+    assert about.signature.inputs.input_names()[0] == "slide_path"
+
+
+def test_a_best_of_earlier_versions_gets_its_model_of_slides(client, evaluate, model, monkeypatch):
+    models = {"a": model("a", 0.2, 0)}
+    with monkeypatch.context() as patch:
+        patch.setattr("tumor_ratio.hooks.best_model.register_slides", lambda *_: None)
+        assert "slides" not in evaluate(models, "d1")
+    worse = evaluate({"b": model("b", 0.3, 1)}, "d1")
+    assert "slides" not in worse  # it would be another regressor's
+    assert "tumor-ratio-slides@best" in evaluate(models, "d1")
+    assert best_of_slides(client).tags["approach"] == "a"
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,8 @@ from mlflow.exceptions import MlflowException
 from tests.hooks.small_regressor import SIDE, patches, small_regressor
 from tumor_ratio import __version__
 from tumor_ratio.datasets import tracking
-from tumor_ratio.datasets.mlflow_model import example_patch, is_regressor, log_regressor
+from tumor_ratio.datasets.mlflow_forms import PATCHES, SLIDES, example_patch
+from tumor_ratio.datasets.mlflow_model import is_regressor, log_regressor
 from tumor_ratio.datasets.mlflow_runs import TrackedRun
 from tumor_ratio.datasets.trained_model import TrainedModelDataset
 from tumor_ratio.metrics.calibration import MonotoneMap
@@ -111,7 +112,10 @@ def test_equal_content_is_logged_once_and_linked_to_every_run(client, new_run, l
     assert log_regressor(client, second, changed.folder, changed.card) != model_id
 
 
-def test_nothing_is_run_and_nothing_said(client, new_run, tmp_path, monkeypatch, caplog, capfd):
+@pytest.mark.parametrize("form", [PATCHES, SLIDES], ids=["patches", "slides"])
+def test_nothing_is_run_and_nothing_said(
+    client, new_run, tmp_path, monkeypatch, caplog, capfd, form
+):
     def no_process(*arguments, **_):
         raise AssertionError(f"started {arguments}")
 
@@ -119,7 +123,7 @@ def test_nothing_is_run_and_nothing_said(client, new_run, tmp_path, monkeypatch,
     monkeypatch.setattr(subprocess, "Popen", no_process)
     capfd.readouterr()
     caplog.set_level(logging.INFO)
-    log_regressor(client, run_id, model.folder, model.card)
+    log_regressor(client, run_id, model.folder, model.card, form)
     assert capfd.readouterr() == ("", "")
     assert not [record for record in caplog.records if record.name.startswith("mlflow")]
 

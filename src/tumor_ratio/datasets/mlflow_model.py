@@ -1,4 +1,4 @@
-"""A finished regressor as an MLflow model: what it takes and gives, an example, what it needs."""
+"""A finished regressor as MLflow models, of patches and of slides: content, files, requirements."""
 
 from __future__ import annotations
 
@@ -11,18 +11,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
 from mlflow import pyfunc
 from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus
 from mlflow.environment_variables import MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR as PROGRESS_BAR
-from mlflow.models import Model, ModelSignature
+from mlflow.models import Model
 from mlflow.tracking import MlflowClient
-from mlflow.types import ColSpec, Schema, TensorSpec
-from numpy.typing import NDArray
 
 from tumor_ratio import __version__
 from tumor_ratio.atomic import full_disk_explained
 from tumor_ratio.datasets.fingerprint import file_hash
+from tumor_ratio.datasets.mlflow_forms import PATCHES, Form
 from tumor_ratio.inference.new_slide_calibration import FILE_NAME as CALIBRATION_FILE
 
 # Names of `models.model_folder`, which takes seconds to import.
@@ -43,9 +41,6 @@ DESCRIPTION = (
 )
 """What of a card is a tag of the logged model, for searches."""
 
-PINNED = ("torch", "timm", "numpy", "pandas", "safetensors")
-
-CODE = "mlflow_pyfunc.py"
 SERVED_EXAMPLE = "serving_input_example.json"
 
 
@@ -55,7 +50,9 @@ def is_regressor(folder: Path, card: Mapping[str, Any]) -> bool:
     return needed <= card.keys() and (folder / WEIGHTS_FILE).is_file()
 
 
-def log_regressor(client: MlflowClient, run_id: str, folder: Path, card: Mapping[str, Any]) -> str:
+def log_regressor(
+    client: MlflowClient, run_id: str, folder: Path, card: Mapping[str, Any], form: Form = PATCHES
+) -> str:
     """Log a model folder as a model of a run; only link it where equal content is logged already.
 
     Parameters
@@ -64,6 +61,7 @@ def log_regressor(client: MlflowClient, run_id: str, folder: Path, card: Mapping
     run_id : the run that gets the model.
     folder : as `model_folder.write_model` left it.
     card : the model's card.
+    form : what the logged model takes and gives.
 
     Returns
     -------
@@ -73,9 +71,9 @@ def log_regressor(client: MlflowClient, run_id: str, folder: Path, card: Mapping
     run = client.get_run(run_id)
     experiment = run.info.experiment_id
     files = _files(folder)
-    content = "".join(file_hash(file) for file in files)
+    content = form.suffix + "".join(file_hash(file) for file in files)
     logged = _same_content(client, experiment, content) or _log(
-        client, experiment, run_id, files, card, content
+        client, experiment, run_id, files, card, content, form
     )
     outputs = run.outputs.model_outputs if run.outputs else []
     if logged.model_id not in {output.model_id for output in outputs}:  # MLflow refuses a second
@@ -83,28 +81,10 @@ def log_regressor(client: MlflowClient, run_id: str, folder: Path, card: Mapping
     return str(logged.model_id)
 
 
-def signature_of(patch_px: int) -> ModelSignature:
-    """What a regressor of patches of `patch_px` takes and gives."""
-    return ModelSignature(
-        inputs=Schema([TensorSpec(np.dtype(np.uint8), (-1, patch_px, patch_px, 3))]),
-        outputs=Schema(
-            [ColSpec("float", "tumor_ratio"), ColSpec("double", "tumor_ratio_calibrated")]
-        ),
-    )
-
-
-def example_patch(patch_px: int) -> NDArray[np.uint8]:
-    """One patch of dots in the colours of H&E, drawn by numbers: (1, patch_px, patch_px, 3)."""
-    y, x = np.mgrid[:patch_px, :patch_px]
-    dots = (np.hypot(x % 16 - 8, y % 16 - 8) < 5)[..., np.newaxis]
-    rgb = np.where(dots, [110, 70, 150], [230, 170, 200])
-    return rgb[np.newaxis].astype(np.uint8)
-
-
-def requirements() -> list[str]:
+def requirements(form: Form = PATCHES) -> list[str]:
     """Pinned versions of this package and of what computes the ratios."""
     # The part of a version after "+" names a build that package indexes need not have.
-    pinned = [f"{name}=={metadata.version(name).partition('+')[0]}" for name in PINNED]
+    pinned = [f"{name}=={metadata.version(name).partition('+')[0]}" for name in form.pinned]
     return [f"tumor-ratio=={__version__}", *pinned]
 
 
@@ -126,11 +106,12 @@ def _log(
     files: list[Path],
     card: Mapping[str, Any],
     content: str,
+    form: Form,
 ) -> LoggedModel:
     described = {name: str(card[name]) for name in DESCRIPTION if name in card}
     logged = client.create_logged_model(
         experiment,
-        name=str(card.get("approach", "regressor")),
+        name=f"{card.get('approach', 'regressor')}{form.suffix}",
         source_run_id=run_id,
         tags={**described, CONTENT: content, "stamp": " ".join(card.get("stamps", []))},
         params={name: str(card[name]) for name in ("patch_px", "mpp") if name in card},
@@ -141,7 +122,7 @@ def _log(
         with TemporaryDirectory() as temporary:
             place = Path(temporary) / "model"
             with full_disk_explained(place):
-                _save(place, files, card, logged, run_id)
+                _save(place, files, card, logged, run_id, form)
             client.log_model_artifacts(logged.model_id, str(place))
         status = LoggedModelStatus.READY
     finally:
@@ -150,10 +131,15 @@ def _log(
 
 
 def _save(
-    place: Path, files: list[Path], card: Mapping[str, Any], logged: LoggedModel, run_id: str
+    place: Path,
+    files: list[Path],
+    card: Mapping[str, Any],
+    logged: LoggedModel,
+    run_id: str,
+    form: Form,
 ) -> None:
     patch_px = int(card["patch_px"])
-    with _quiet(), resources.as_file(resources.files("tumor_ratio.datasets") / CODE) as code:
+    with _quiet(), resources.as_file(resources.files("tumor_ratio.datasets") / form.code) as code:
         pyfunc.save_model(
             place,
             python_model=code,
@@ -164,9 +150,9 @@ def _save(
                 model_id=logged.model_id,
                 run_id=run_id,
             ),
-            signature=signature_of(patch_px),
-            input_example=example_patch(patch_px),
-            pip_requirements=requirements(),
+            signature=form.signature(patch_px),
+            input_example=form.example(patch_px),
+            pip_requirements=requirements(form),
             metadata=_metadata(card),
         )
     served = place / SERVED_EXAMPLE  # MLflow writes one number a line: five times the size

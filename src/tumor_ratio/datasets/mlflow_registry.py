@@ -22,10 +22,15 @@ logger = logging.getLogger(__name__)
 
 NAME = "tumor-ratio"
 ALIAS = "best"
+SLIDES_NAME = "tumor-ratio-slides"
 DESCRIPTION = (
     f"{RESEARCH_USE}\n\nTumor ratios of H&E patches. The alias `{ALIAS}` is the regressor with the "
     "lowest error on validation slides (`val_mae`); it moves where a better one is found on the "
     "same data, or where the data changed."
+)
+SLIDES_DESCRIPTION = (
+    f"{RESEARCH_USE}\n\nTumor ratios of whole H&E slides: the same regressors as `{NAME}`, given "
+    f"the slides' files. `{ALIAS}` follows `{NAME}@{ALIAS}`."
 )
 
 
@@ -40,6 +45,7 @@ class Candidate:
     run_id : the child run that it belongs to.
     model_id : of the logged model.
     data : version of the labels and folds that it learned from, see `data_version`.
+    slides_model_id : of the logged model that takes slides; empty where there is none.
     """
 
     val_mae: float
@@ -47,17 +53,13 @@ class Candidate:
     run_id: str
     model_id: str
     data: str
+    slides_model_id: str = ""
 
     @property
     def validated_on(self) -> tuple[str, ...]:
         """What must be equal for two errors to compare."""
         card = self.card
         return (self.data, str(card.get("protocol", "")), str(card.get("label_method", "")))
-
-    @property
-    def source(self) -> str:
-        """The logged model, as the registry names it."""
-        return f"models:/{self.model_id}"
 
     def tags(self) -> dict[str, str]:
         """Tags of the model's version in the registry."""
@@ -98,11 +100,10 @@ def register_best(client: MlflowClient, candidates: Sequence[Candidate]) -> Mode
     if not usable:
         return None
     best = min(usable, key=lambda each: each.val_mae)
-    current = _current(client)
+    current = _current(client, NAME)
     if current is not None and not _earns_it(best, current):
         return current
-    version = _version_of(client, best) or _register(client, best)
-    client.set_registered_model_alias(NAME, ALIAS, version.version)
+    version = _give_alias(client, NAME, DESCRIPTION, best, best.model_id)
     logger.info(
         "models:/%s@%s is %s now (version %s, val_mae %.4f)",
         NAME,
@@ -111,6 +112,40 @@ def register_best(client: MlflowClient, candidates: Sequence[Candidate]) -> Mode
         version.version,
         best.val_mae,
     )
+    return version
+
+
+@never_stops_the_work
+def register_slides(
+    client: MlflowClient, best: ModelVersion, candidates: Sequence[Candidate]
+) -> ModelVersion | None:
+    """Let the alias of the models that take slides follow the best regressor.
+
+    Parameters
+    ----------
+    client : as for `register_best`.
+    best : what that gave.
+    candidates : of the same run.
+
+    Returns
+    -------
+    ModelVersion or None
+        The version that has the alias now; None where it is of another regressor than `best`.
+    """
+    current = _current(client, SLIDES_NAME)
+    for each in candidates:
+        if each.slides_model_id and best.source == _source(each.model_id):
+            return _give_alias(client, SLIDES_NAME, SLIDES_DESCRIPTION, each, each.slides_model_id)
+    same = current is not None and current.tags.items() == best.tags.items()
+    return current if same else None
+
+
+def _give_alias(
+    client: MlflowClient, name: str, description: str, best: Candidate, model_id: str
+) -> ModelVersion:
+    version = _version_of(client, name, best, model_id)
+    version = version or _register(client, name, description, best, model_id)
+    client.set_registered_model_alias(name, ALIAS, version.version)
     return version
 
 
@@ -126,33 +161,42 @@ def _earns_it(best: Candidate, current: ModelVersion) -> bool:
     return not best.val_mae >= known  # also where a user changed the tag to something else
 
 
-def _current(client: MlflowClient) -> ModelVersion | None:
+def _current(client: MlflowClient, name: str) -> ModelVersion | None:
     try:
-        return client.get_model_version_by_alias(NAME, ALIAS)
+        return client.get_model_version_by_alias(name, ALIAS)
     except MlflowException:
         return None
 
 
-def _version_of(client: MlflowClient, best: Candidate) -> ModelVersion | None:
+def _source(model_id: str) -> str:
+    """A logged model, as the registry names it."""
+    return f"models:/{model_id}"
+
+
+def _version_of(
+    client: MlflowClient, name: str, best: Candidate, model_id: str
+) -> ModelVersion | None:
     """Version of this very model on this very data, registered earlier."""
     tags = best.tags()
-    for version in client.search_model_versions(f"name = '{NAME}'"):
-        if version.source == best.source and version.tags.items() >= tags.items():
+    for version in client.search_model_versions(f"name = '{name}'"):
+        if version.source == _source(model_id) and version.tags.items() >= tags.items():
             return version
     return None
 
 
-def _register(client: MlflowClient, best: Candidate) -> ModelVersion:
+def _register(
+    client: MlflowClient, name: str, description: str, best: Candidate, model_id: str
+) -> ModelVersion:
     try:
-        client.create_registered_model(NAME, description=DESCRIPTION)
+        client.create_registered_model(name, description=description)
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
     return client.create_model_version(
-        NAME,
-        source=best.source,
+        name,
+        source=_source(model_id),
         run_id=best.run_id,
-        model_id=best.model_id,
+        model_id=model_id,
         tags=best.tags(),
         description=f"{best.card.get('approach')}: {best.tags()['stamp']}",
     )

@@ -107,19 +107,28 @@ class TrackedRun:
         self.client.log_artifact(self.run_id, str(path), folder or None)
 
     @never_stops_the_work
-    def log_model(self, folder: Path, card: Mapping[str, Any]) -> str | None:
+    def log_model(
+        self, folder: Path, card: Mapping[str, Any], *, of_slides: bool = False
+    ) -> str | None:
         """Log a finished regressor as an MLflow model, which is quick where it is logged already.
+
+        Parameters
+        ----------
+        folder, card : of the regressor.
+        of_slides : whether the model is to take slide files instead of patches.
 
         Returns
         -------
         str or None
             The model's id; None where the folder holds no regressor.
         """
+        from tumor_ratio.datasets.mlflow_forms import PATCHES, SLIDES
         from tumor_ratio.datasets.mlflow_model import is_regressor, log_regressor
 
         if not is_regressor(folder, card):
             return None
-        return log_regressor(self.client, self.run_id, folder, card)
+        form = SLIDES if of_slides else PATCHES
+        return log_regressor(self.client, self.run_id, folder, card, form)
 
     @never_stops_the_work
     def copy_parameters(self, run_id: str) -> None:

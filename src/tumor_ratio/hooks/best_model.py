@@ -6,7 +6,7 @@ import logging
 import math
 from collections.abc import Mapping, Sequence
 
-from tumor_ratio.datasets.mlflow_registry import Candidate, register_best
+from tumor_ratio.datasets.mlflow_registry import Candidate, register_best, register_slides
 from tumor_ratio.datasets.mlflow_runs import RunTree
 from tumor_ratio.datasets.trained_model import ModelRef
 
@@ -32,13 +32,16 @@ def register_best_of(
         One line on which model has the alias now; None where no model may have it.
     """
     found = [_candidate(tree, approach, refs, data) for approach, refs in models.items() if refs]
-    version = register_best(tree.client, [each for each in found if each])
+    candidates = [each for each in found if each]
+    version = register_best(tree.client, candidates)
     if version is None:
         return None
+    slides = register_slides(tree.client, version, candidates)
+    for_slides = f" For whole slides: `models:/{slides.name}@best`." if slides else ""
     return (
         f"Best by validation on this data: `models:/{version.name}@best`, version "
         f"{version.version} ({version.tags.get('approach', '')}, val_mae "
-        f"{float(version.tags.get('val_mae', 'nan')):.4f})."
+        f"{float(version.tags.get('val_mae', 'nan')):.4f}).{for_slides}"
     )
 
 
@@ -60,4 +63,6 @@ def _candidate(
     model_id = run.log_model(published.folder, published.card)
     if not model_id:
         return None
-    return Candidate(sum(errors) / len(errors), published.card, run.run_id, model_id, data)
+    of_slides = run.log_model(published.folder, published.card, of_slides=True) or ""
+    val_mae = sum(errors) / len(errors)
+    return Candidate(val_mae, published.card, run.run_id, model_id, data, of_slides)

@@ -9,9 +9,10 @@ import pandas as pd
 
 from tumor_ratio.cohort.manifest import PlannedPair, read_manifest
 from tumor_ratio.cohort.opening import DEFAULTS, OpeningParams, open_planned_pair
+from tumor_ratio.cohort.slide_names import slide_id_of
 from tumor_ratio.errors import ConfigurationError, SlideError
 from tumor_ratio.pipelines.prediction.params import PredictionParams
-from tumor_ratio.pipelines.prediction.slide_folder import SKIPPED_COLUMNS, slide_id_of, slides_in
+from tumor_ratio.pipelines.prediction.slide_folder import SKIPPED_COLUMNS, slides_in
 from tumor_ratio.steps import step
 
 REMEDY = (

@@ -16,16 +16,16 @@ from tumor_ratio.datasets.prediction_model import ASKED_FOR
 from tumor_ratio.datasets.trained_model import ModelRef
 from tumor_ratio.errors import ConfigurationError
 from tumor_ratio.inference.new_slide_calibration import NewSlideCalibration
-from tumor_ratio.inference.summary import FociOptions
-from tumor_ratio.pipelines.prediction.cohort_pictures import cohort_extras
-from tumor_ratio.pipelines.prediction.new_slides import open_new_slide, planned_slides
-from tumor_ratio.pipelines.prediction.output_tables import (
+from tumor_ratio.inference.output_tables import (
     animal_tables,
     curve_table,
     focus_table,
     region_table,
     slide_table,
 )
+from tumor_ratio.inference.summary import FociOptions
+from tumor_ratio.pipelines.prediction.cohort_pictures import cohort_extras
+from tumor_ratio.pipelines.prediction.new_slides import open_new_slide, planned_slides
 from tumor_ratio.pipelines.prediction.params import PredictionParams
 from tumor_ratio.pipelines.prediction.slide_steps import (
     PredictionOptions,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pandas as pd
 
+from tumor_ratio.cohort.slide_names import slide_id_of
 from tumor_ratio.errors import ConfigurationError
 from tumor_ratio.imaging.readers import UnreadableError, forget_reader, one_line
 from tumor_ratio.imaging.slide_checks import choose_reader
@@ -51,11 +51,6 @@ def slides_in(folder: Path) -> tuple[dict[str, Path], pd.DataFrame]:
             "correct `prediction.folder`",
         )
     return _named(found), pd.DataFrame(skipped, columns=SKIPPED_COLUMNS, dtype="str")
-
-
-def slide_id_of(name: str) -> str:
-    """A slide id made of a file's name: what cannot be part of one becomes "_"."""
-    return re.sub(r"[^A-Za-z0-9_.-]", "_", name).lstrip("_.-")[:100] or "slide"
 
 
 def _why_not(path: Path) -> str:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
 from tumor_ratio.inference.new_slide_calibration import NewSlideCalibration
+from tumor_ratio.inference.region_grid import REASONS
 from tumor_ratio.inference.summary import WEIGHT_SOURCE, with_intervals
 from tumor_ratio.metrics.animals import animals_table, groups_table
+from tumor_ratio.reporting.stamps import stamps_for
 
 Records = Mapping[str, Mapping[str, Any]]
 """Summaries of slides, by slide id; see `summarise_slide`."""
@@ -78,6 +81,29 @@ def slide_table(records: Records) -> pd.DataFrame:
     ]
     numbers = [*NUMBERS, "n_foci", "foci_per_mm2", "focus_mm2", "tumor_area_mm2"]
     return stamped(pd.DataFrame(rows).astype(dict.fromkeys(numbers, "float64")), records)
+
+
+def empty_record(slide_id: str, card: Mapping[str, Any]) -> dict[str, Any]:
+    """What `slide_table` needs of a slide without a result, which is stamped all the same.
+
+    Parameters
+    ----------
+    slide_id : the slide.
+    card : of the model that was asked.
+    """
+    return {
+        **dict.fromkeys(NUMBERS, math.nan),
+        "slide_id": slide_id,
+        "ki67_rich_foci": dict.fromkeys(("number", "per_mm2", "area_mm2"), math.nan),
+        "left_out": dict.fromkeys(REASONS, math.nan),
+        **dict.fromkeys(("interval", "tau_reason", "area_reason", "tumor_area_reason"), ""),
+        "tumor_area_mm2": None,
+        "domain_warnings": [],
+        "approach": card["approach"],
+        "model": str(card.get("fingerprint", ""))[:16],
+        "training_data": card["training_data"],
+        "stamps": list(stamps_for(card["training_data"])),
+    }
 
 
 def focus_table(records: Records) -> pd.DataFrame:
