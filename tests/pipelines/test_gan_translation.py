@@ -18,6 +18,7 @@ from tumor_ratio.datasets.trained_model import ModelRef
 from tumor_ratio.errors import ConfigurationError, ModelUnavailableError, SlideError
 from tumor_ratio.imaging.regions import Region, regions_table
 from tumor_ratio.imaging.slide import Slide, open_slide
+from tumor_ratio.inference.virtual_slide import tissue_crops
 from tumor_ratio.labelling.params import NucleiModelParams, RatioLabelParams, SegmentationParams
 from tumor_ratio.labelling.segmentation import segment_slide
 from tumor_ratio.metrics.ratios import region_ratios
@@ -43,7 +44,7 @@ from tumor_ratio.pipelines.gan_translation import (
 )
 from tumor_ratio.pipelines.gan_translation.estimation import account_of, calibrated_predictions
 from tumor_ratio.pipelines.gan_translation.params import CycleGanParams, GanLearningParams
-from tumor_ratio.pipelines.gan_translation.slide_steps import measure_translation, tissue_crops
+from tumor_ratio.pipelines.gan_translation.slide_steps import measure_translation
 from tumor_ratio.pipelines.gan_translation.squares import draw_evenly, most_labelled_tiles
 from tumor_ratio.pipelines.gan_translation.validation_ratios import (
     HeldOutTile,
