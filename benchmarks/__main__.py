@@ -22,6 +22,7 @@ from benchmarks.intervals import intervals
 from benchmarks.label_error import label_error
 from benchmarks.nuclei import nuclei
 from benchmarks.pixel_forest import pixel_forest
+from benchmarks.prediction import prediction
 from benchmarks.regression import regression
 from tumor_ratio.imaging.similarity import ssim_rgb
 from tumor_ratio.phantom.pair import render_pair
@@ -185,8 +186,9 @@ ON_REQUEST = {
     "label_error": label_error,
     "intervals": intervals,
     "conformal": conformal,
+    "prediction": prediction,
 }
-"""Take minutes: run only where they are named."""
+"""Take minutes: run only where they are named; `prediction=4096` says a side in pixels."""
 
 BENCHMARKS = {
     "similarity": similarity,
@@ -205,11 +207,11 @@ BENCHMARKS = {
 def main() -> None:
     chosen = sys.argv[1:] or list(BENCHMARKS)
     known = {**BENCHMARKS, **ON_REQUEST}
-    unknown = [name for name in chosen if name not in known]
+    unknown = [name for name in chosen if name.partition("=")[0] not in known]
     if unknown:
         sys.exit(f"unknown: {', '.join(unknown)}; there are {', '.join(known)}")
-    for name in chosen:
-        known[name]()
+    for name, _, value in (each.partition("=") for each in chosen):
+        known[name](*[value] if value else [])
 
 
 if __name__ == "__main__":

@@ -51,9 +51,9 @@ def test_a_folder_serves_and_what_is_none_is_refused(tmp_path):
         PredictionModelDataset(str(tmp_path), str(folder)).load()
 
 
-@pytest.fixture
-def store(tmp_path):
-    before = mlflow.get_tracking_uri()
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    tmp_path, before = tmp_path_factory.mktemp("store"), mlflow.get_tracking_uri()
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
     mlflow.create_experiment("here", artifact_location=(tmp_path / "artifacts").as_uri())
     yield mlflow.set_experiment("here")

@@ -15,11 +15,13 @@ from tumor_ratio.errors import SlideError
 from tumor_ratio.imaging.slide import Slide, open_slide
 from tumor_ratio.inference import progress, region_reading
 from tumor_ratio.inference.block_slide import BlockCache, in_blocks
+from tumor_ratio.inference.domain import TrainedDomain
 from tumor_ratio.inference.fields import ratio_field
 from tumor_ratio.inference.predict_slide import predict_regions
 from tumor_ratio.inference.region_grid import RegionGrid, list_regions
 from tumor_ratio.inference.slide_model import SlideModel
 from tumor_ratio.inference.survey import survey_slide
+from tumor_ratio.inference.whole_slide import predict_whole_slide, warnings_of
 from tumor_ratio.models.devices import ComputeOptions, resolve_compute
 from tumor_ratio.models.normalisation import PatchNormalisation
 from tumor_ratio.models.predictor import Predictor
@@ -207,6 +209,29 @@ def test_a_damaged_overview_costs_what_lies_under_it(tmp_path):
     assert (found.loc[under, "reason"] == "unreadable").all()
     assert under.sum() == 4
     assert (found["reason"] == "").sum() > 20
+
+
+def test_damage_is_counted_in_the_slides_summary(tmp_path, slide):
+    card = {"approach": "mine", "training_data": "real"}
+    broken = damaged(tmp_path / "s.tif", [4], level=2)
+    found, whole = (
+        predict_whole_slide(each, model(**card), None, {"species": "mouse"})
+        for each in (broken, slide)
+    )
+    assert found.record["left_out"]["unreadable"] == pytest.approx(256**2 / (512 * 448), rel=0.2)
+    assert whole.record["left_out"]["unreadable"] == 0
+    assert found.record["tumor_ratio"] == pytest.approx(whole.record["tumor_ratio"], abs=0.05)
+    assert str(tmp_path) not in str(found.record)
+
+
+def test_damage_where_the_look_is_judged_is_a_warning(slide, monkeypatch):
+    def fails(_):
+        raise SlideError("s", "s.tif cannot be read", "export it again")
+
+    monkeypatch.setattr("tumor_ratio.inference.whole_slide.slide_appearance", fails)
+    found = warnings_of(slide, {"species": "mouse"}, TrainedDomain({"species": ["human"]}))
+    assert [each.about for each in found] == ["declared"] * 3 + ["appearance"]
+    assert found[-1].text == "how it looks cannot be judged: s.tif cannot be read"
 
 
 def test_a_slide_that_is_mostly_damaged_is_refused(tmp_path):

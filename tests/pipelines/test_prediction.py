@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import logging
 import pickle
 from pathlib import Path
@@ -13,9 +14,13 @@ from tumor_ratio.cohort.manifest import PlannedPair
 from tumor_ratio.cohort.pair import SlidePair
 from tumor_ratio.datasets.trained_model import ModelRef
 from tumor_ratio.errors import ConfigurationError, ManifestError, SlideError
+from tumor_ratio.imaging.appearance import slide_appearance
 from tumor_ratio.imaging.nuclear_area import hematoxylin_area_um2, hematoxylin_threshold
 from tumor_ratio.imaging.slide import open_slide
 from tumor_ratio.imaging.stains import H_E
+from tumor_ratio.inference.domain import TrainedDomain
+from tumor_ratio.inference.new_slide_calibration import NewSlideCalibration
+from tumor_ratio.metrics.calibration import MonotoneMap
 from tumor_ratio.models.devices import ComputeOptions
 from tumor_ratio.models.model_folder import load_regressor, write_model
 from tumor_ratio.models.normalisation import Normalisation
@@ -241,6 +246,53 @@ def test_every_row_carries_its_stamps_and_no_interval(tmp_path, model, caplog):
     assert slides["tumor_ratio"][0] == pytest.approx(expected)
 
 
+def test_a_calibrated_model_gives_intervals_areas_and_foci(tmp_path, model):
+    path = save(
+        tmp_path / "s.png",
+        np.pad(section(512, 512), ((64, 64), (64, 64), (0, 0)), constant_values=246),
+    )
+    kind = {"species": "human", "organ": "testis", "stain": "H&E standard"}
+    looks = slide_appearance(open_slide(path, slide_id="s", mpp=1.0))
+    calibration = NewSlideCalibration(
+        model=model.card["fingerprint"],
+        approach="mine",
+        stamps=(),
+        slides=tuple("abcdefghijkl"),
+        n_cases=12,
+        n_regions=600,
+        rank=12,
+        region_quantile=1.0,
+        slide_quantile=1.0,
+        reason="",
+        tau=0.2,
+        tau_reason="",
+        area_map=MonotoneMap((0.0, 1.0), (0.0, 1.0)),
+        area_reason="",
+        domain=TrainedDomain({name: [value] for name, value in kind.items()}, (looks,) * 6),
+    )
+    (model.folder / "calibration.json").write_text(json.dumps(calibration.to_record()))
+    (model.folder / "card.json").write_text(json.dumps(model.card))
+    params = PredictionParams(slide=str(path), mpp=1.0, compute=CPU, **kind)
+    regions, slides, foci, curve, animals, groups = run_all(params, model)
+    assert slides["domain_warning"].tolist() == [""]
+    assert slides["interval"].tolist() == [""]
+    scored = regions[regions["reason"] == ""]
+    assert (scored["lower"] < scored["tumor_ratio_calibrated"]).all()
+    assert (slides["tumor_ratio_calibrated"] < slides["upper"]).all()
+    # An untrained network answers all alike, about 0.3: all tissue is rich, as one focus.
+    assert slides["ki67_rich_area_mm2"][0] == pytest.approx(0.512**2, rel=0.1)
+    assert foci["area_um2"].tolist() == [8 * 8 * 64**2]
+    assert set(foci["stamp"]) == set(curve["stamp"]) == set(slides["stamp"])
+    assert curve.set_index("tau")["ki67_rich_area_mm2"][1.0] == 0
+    assert animals["focus_mm2"].tolist() == slides["focus_mm2"].tolist() == [8 * 8 * 64**2 / 1e6]
+    assert animals["animal_id"].tolist() == ["s"]
+    assert set(groups["stamp"]) == set(animals["stamp"]) == set(slides["stamp"])
+    assert "focus_share_of_organ" in set(groups["measure"])
+    undeclared = run_all(params.model_copy(update={"organ": ""}), model)[1]
+    assert undeclared["interval"].tolist() == ["interval withheld: organ undeclared"]
+    assert undeclared["upper"].isna().all()
+
+
 def test_a_model_of_real_slides_has_no_synthetic_stamp(tmp_path):
     real = make_model(tmp_path / "model", kind="real")
     path = save(tmp_path / "s.png", section(128, 128))
@@ -336,5 +388,12 @@ def test_flips_and_members_answer_by_their_mean(tmp_path):
 def test_the_pipeline_needs_a_model_and_its_parameters_only():
     pipeline = create_pipeline()
     assert pipeline.inputs() == {"prediction_model", "params:prediction"}
-    tables = {"region_ratios", "slide_ratios", "focus_table", "rich_area_curve"}
-    assert pipeline.outputs() == {*tables, "skipped_files"}
+    assert pipeline.outputs() == {
+        "region_ratios",
+        "slide_ratios",
+        "focus_table",
+        "rich_area_curve",
+        "animal_table",
+        "group_table",
+        "skipped_files",
+    }

@@ -306,19 +306,23 @@ def test_the_defaults_are_the_studys():
 def test_each_approach_has_its_namespace_tag_and_parameters():
     pipeline = create_pipeline(("resnet18", "mine"))
     assert pipeline.inputs() == {
-        *("cohort", "patches", "pair_quality", "ihc_nuclei", "ratio_labels", "folds"),
+        *("cohort", "slide_appearance", "patches", "pair_quality", "ihc_nuclei", "ratio_labels"),
+        "folds",
         *("params:resnet18", "params:mine"),
     }
-    assert pipeline.outputs() == {"resnet18.predictions", "mine.predictions"}
+    outputs = {f"{name}.new_slide_calibration" for name in ("resnet18", "mine")}
+    assert pipeline.outputs() == outputs
     for node in pipeline.nodes:
         assert node.tags == {f"approach.{node.namespace}"}
     names = [node.name for node in pipeline.only_nodes_with_namespaces(["mine"]).nodes]
     assert names == [
+        "mine.measure_areas",
         "mine.sample_patches",
         "mine.sample_parts",
         "mine.train",
         "mine.predict",
         "mine.calibrate",
+        "mine.calibrate_for_new_slides",
     ]
 
 

@@ -7,6 +7,8 @@ import json
 import logging
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +103,8 @@ class PredictionModelDataset(AbstractDataset[ModelRef, ModelRef]):
             self._downloads.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self._downloads, prefix=".") as temporary:
             try:
-                whole = Path(download_artifacts(artifact_uri=self._model, dst_path=temporary))
+                with _no_bar():
+                    whole = Path(download_artifacts(artifact_uri=self._model, dst_path=temporary))
             except Exception as error:  # of MLflow, of its store, of the network
                 raise NoSuchModelError(
                     f"MLflow has no model {self._model}: {str(error).splitlines()[0][:200]}",
@@ -129,6 +132,19 @@ class PredictionModelDataset(AbstractDataset[ModelRef, ModelRef]):
 
     def _describe(self) -> dict[str, Any]:
         return {"path": self._path.as_posix(), "model": self._model}
+
+
+@contextmanager
+def _no_bar() -> Iterator[None]:
+    """Keep MLflow from drawing a bar for a few files."""
+    from mlflow.environment_variables import MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR as PROGRESS_BAR
+
+    before = PROGRESS_BAR.get_raw()
+    PROGRESS_BAR.set(False)
+    try:
+        yield
+    finally:
+        PROGRESS_BAR.unset() if before is None else PROGRESS_BAR.set(before)
 
 
 def _model_in(folder: Path, asked_for: str) -> ModelRef:

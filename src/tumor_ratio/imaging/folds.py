@@ -1,8 +1,8 @@
 """Folds of a section: bands of doubled tissue, darker than both their sides in both stains.
 
 Dense nuclei are dark by hematoxylin, muscle and blood by eosin; a fold doubles both, and along a
-line. So either stain's local excess is averaged along lines in all directions, and the lesser of
-the two counts.
+line. So both stains are averaged along lines in all directions and compared with the tissue on
+either side; the stain and the side that speak least for a fold decide.
 """
 
 from __future__ import annotations
@@ -26,17 +26,27 @@ class FoldWidth(NamedTuple):
 
     smoothing_um: float
     around_um: float
-    """Standard deviation of the surroundings that a pixel is compared with."""
+    """Standard deviation of the surroundings that a single pixel is compared with."""
+    aside_um: float
+    """Distance of the two lines beside a fold."""
     half_line_um: float
     least_excess: float
-    """Least mean of the excess along the line, as a share of the surroundings."""
+    """Least excess of the line over the darker of the two beside it, as a share."""
 
 
-NARROW = FoldWidth(smoothing_um=4.0, around_um=40.0, half_line_um=100.0, least_excess=0.24)
-WIDE = FoldWidth(smoothing_um=16.0, around_um=160.0, half_line_um=200.0, least_excess=0.40)
+NARROW = FoldWidth(4.0, 40.0, 24.0, 100.0, least_excess=0.30)
+WIDE = FoldWidth(16.0, 160.0, 90.0, 200.0, least_excess=0.40)
+"""About 10 to 35 um, and 30 to 120 um."""
 DIRECTIONS = 16
 LEAST_EXCESS = 0.15
 """Each pixel of a fold is darker than its surroundings by this share, in both stains."""
+LEAST_OF_SLIDE = 1.0
+"""Each pixel has so many times the slide's median of both stains."""
+LEAST_TISSUE = 0.9
+"""Share of the lines beside a fold that must show tissue: an edge proves nothing."""
+SMALLEST_UM2 = 600.0
+MOST_UNEQUAL = 1.4
+"""A fold doubles both stains; where one grows by this factor more, another tissue begins."""
 EOSIN_RED = 1.1
 """Hematoxylin absorbs green by at most this factor over red; what is over it is eosin."""
 FAINTEST_OD = 0.03
@@ -55,63 +65,96 @@ def fold_mask(od_rgb: Plane, tissue: Mask, mpp: float) -> Mask:
     -------
     (H, W) bool, inside `tissue`.
     """
-    found = _bands(od_rgb, tissue, mpp, NARROW)
-    step = max(1, int(0.8 * WIDE.smoothing_um / mpp))
-    small_od, small_tissue = _reduced(od_rgb, step), _reduced(tissue.astype(np.float32), step) > 0.5
-    wide = _bands(small_od, small_tissue, mpp * step, WIDE)
-    wide = wide.repeat(step, axis=0).repeat(step, axis=1)
-    padded = np.zeros_like(tissue)
-    padded[: wide.shape[0], : wide.shape[1]] = wide[: tissue.shape[0], : tissue.shape[1]]
-    return (found | padded) & tissue
-
-
-def _bands(od: Plane, tissue: Mask, mpp: float, width: FoldWidth) -> Mask:
-    red, green = od[..., 0], od[..., 1]
-    stains = (red, np.maximum(green - EOSIN_RED * red, 0))
-    first, second = (_excess(stain, tissue, mpp, width) for stain in stains)
-    dark = (np.minimum(first, second) > LEAST_EXCESS) & tissue
-    reach = max(1, round(width.half_line_um / mpp))
-    seeds = _on_lines(first, second, dark, reach, DIRECTIONS, width.least_excess)
-    near = ndimage.maximum_filter(seeds, size=2 * max(1, round(2 * width.smoothing_um / mpp)) + 1)
-    return near & dark
-
-
-def _excess(stain: Plane, tissue: Mask, mpp: float, width: FoldWidth) -> Plane:
-    """Share by which a smoothed stain is over its mean in the tissue around; 0 outside tissue."""
+    red, green = od_rgb[..., 0], od_rgb[..., 1]
     inside = tissue.astype(np.float32)
-    own, around = (
-        gaussian_blur(stain * inside, sigma_um / mpp, mode="reflect")
-        for sigma_um in (width.smoothing_um, width.around_um)
+    stains = [red * inside, np.maximum(green - EOSIN_RED * red, 0) * inside]
+    narrow = _bands(stains, inside, mpp, NARROW)
+    step = max(1, int(WIDE.smoothing_um / 2 / mpp))
+    small = [block_means(plane, step) for plane in (*stains, inside)]
+    wide = _bands(small[:2], small[2], mpp * step, WIDE)
+    return (narrow | enlarged(wide, step, tissue.shape)) & tissue
+
+
+def _bands(stains: list[Plane], inside: Plane, mpp: float, width: FoldWidth) -> Mask:
+    if not (inside > 0.5).any():
+        return np.zeros(inside.shape, dtype=bool)
+    share = np.maximum(_surroundings(inside, mpp, width), 0.05)
+    dark = inside > 0.5
+    smooth = []
+    for stain in stains:
+        own = gaussian_blur(stain, width.smoothing_um / mpp, mode="reflect")
+        around = np.maximum(_surroundings(stain, mpp, width) / share, FAINTEST_OD)
+        dark &= own > (1 + LEAST_EXCESS) * around
+        dark &= own > LEAST_OF_SLIDE * np.median(own[inside > 0.5])
+        smooth.append(own)
+    seeds = _on_lines(
+        smooth[0],
+        smooth[1],
+        inside,
+        dark,
+        max(1, round(width.half_line_um / mpp)),
+        width.aside_um / mpp,
+        1 + width.least_excess,
     )
-    share = gaussian_blur(inside, width.around_um / mpp, mode="reflect")
-    mean = np.maximum(around / np.maximum(share, 0.05), FAINTEST_OD)
-    return (np.clip(own / mean - 1, -1, 1.5) * inside).astype(np.float32)
+    near = ndimage.maximum_filter(seeds, size=2 * max(1, round(2 * width.smoothing_um / mpp)) + 1)
+    parts, _ = ndimage.label(near & dark)
+    large = np.bincount(parts.ravel()) * mpp**2 >= SMALLEST_UM2
+    large[0] = False
+    return large[parts]
 
 
-def _reduced(plane: Plane, step: int) -> Plane:
-    height, width = (side // step * step for side in plane.shape[:2])
-    blocks = plane[:height, :width].reshape(height // step, step, width // step, step, -1)
-    return np.ascontiguousarray(blocks.mean(axis=(1, 3)).squeeze(), dtype=np.float32)
+def _surroundings(plane: Plane, mpp: float, width: FoldWidth) -> Plane:
+    """A wide blur, on coarser pixels."""
+    step = max(1, int(width.around_um / 4 / mpp))
+    small = block_means(plane, step)
+    blur = gaussian_blur(small, width.around_um / (mpp * step), mode="reflect")
+    return enlarged(blur, step, plane.shape)
+
+
+def block_means(plane: Plane, step: int) -> Plane:
+    """Means of blocks; the last ones are filled up with their own border."""
+    if step == 1:
+        return plane
+    missing = [(0, -side % step) for side in plane.shape]
+    padded = np.pad(plane, missing, mode="edge")
+    height, width = (side // step for side in padded.shape)
+    return padded.reshape(height, step, width, step).mean(axis=(1, 3), dtype=np.float32)
+
+
+def enlarged(plane: NDArray, step: int, shape: tuple[int, ...]) -> NDArray:
+    return plane.repeat(step, axis=0).repeat(step, axis=1)[: shape[0], : shape[1]]
 
 
 @numba.njit(cache=True, nogil=True)
-def _on_lines(first, second, dark, reach, directions, least):  # type: ignore[no-untyped-def]  # compiled
-    """Dark pixels in the middle of a line along which both planes' means reach `least`."""
+def _on_lines(first, second, inside, dark, reach, aside, factor):  # type: ignore[no-untyped-def]  # compiled
+    """Dark pixels on a line that is darker by `factor` than both lines beside it; (H, W) bool."""
     height, width = first.shape
     found = np.zeros((height, width), np.bool_)
-    needed = least * (2 * reach + 1)
-    for n in range(directions):
-        angle = math.pi * n / directions
-        dx, dy = math.cos(angle), math.sin(angle)
-        for y in range(height):
-            for x in range(width):
-                if not dark[y, x] or found[y, x]:
+    sums, ratios = np.empty((3, 3)), np.empty(2)
+    length = 2 * reach + 1
+    for y in range(height):
+        for x in range(width):
+            if not dark[y, x]:
+                continue
+            for n in range(DIRECTIONS):
+                angle = math.pi * n / DIRECTIONS
+                dx, dy = math.cos(angle), math.sin(angle)
+                sums[:] = 0
+                for side in range(3):
+                    y0, x0 = y + (side - 1) * aside * dx, x - (side - 1) * aside * dy
+                    for t in range(-reach, reach + 1):
+                        i, j = int(y0 + t * dy + 0.5), int(x0 + t * dx + 0.5)
+                        if 0 <= i < height and 0 <= j < width:
+                            sums[side, 0] += first[i, j]
+                            sums[side, 1] += second[i, j]
+                            sums[side, 2] += inside[i, j]
+                if min(sums[0, 2], sums[2, 2]) < LEAST_TISSUE * length or sums[1, 2] <= 0:
                     continue
-                one = two = 0.0
-                for t in range(-reach, reach + 1):
-                    i = min(max(int(y + t * dy + 0.5), 0), height - 1)
-                    j = min(max(int(x + t * dx + 0.5), 0), width - 1)
-                    one += first[i, j]
-                    two += second[i, j]
-                found[y, x] = min(one, two) >= needed
+                for stain in range(2):
+                    beside = max(sums[0, stain] / sums[0, 2], sums[2, stain] / sums[2, 2])
+                    ratios[stain] = sums[1, stain] / sums[1, 2] / max(beside, 1e-6)
+                least, most = min(ratios[0], ratios[1]), max(ratios[0], ratios[1])
+                if least > factor and most < MOST_UNEQUAL * least:
+                    found[y, x] = True
+                    break
     return found

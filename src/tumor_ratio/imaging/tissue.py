@@ -89,9 +89,9 @@ def tissue_and_marks(rgb: RgbImage, mpp: float) -> tuple[Mask, Mask]:
     smooth = gaussian_blur(rgb, sigma_px, mode="reflect")
     tissue, dark, of_ink_hue = np.empty((3, *rgb.shape[:2]), np.bool_)
     _classify(smooth, channel_density(np.arange(256, dtype=np.uint8)), tissue, dark, of_ink_hue)
-    marks = _marks(dark, of_ink_hue, mpp)
+    marks = wide_marks(dark, of_ink_hue, mpp)
     tissue &= ~marks
-    tissue = without_specks(tissue, mpp)
+    tissue = _without_specks(tissue, mpp)
     return tissue, marks & ~tissue
 
 
@@ -127,7 +127,8 @@ def _classify(smooth, densities, tissue, dark, of_ink_hue):  # type: ignore[no-u
             dark[y, x] = ink or (min(red, green, blue) > BLACK_OD and spread < BLACK_SPREAD)
 
 
-def _marks(dark: Mask, of_ink_hue: Mask, mpp: float) -> Mask:
+def wide_marks(dark: Mask, of_ink_hue: Mask, mpp: float) -> Mask:
+    """Dark pixels in strokes of 12 um and more, with their fading rims of the ink's hue."""
     if not dark.any():
         return dark
     width_px = max(1, round(MARK_UM / mpp))
@@ -137,10 +138,14 @@ def _marks(dark: Mask, of_ink_hue: Mask, mpp: float) -> Mask:
     return ndimage.binary_propagation(wide, mask=wide | of_ink_hue)
 
 
-def without_specks(tissue: Mask, mpp: float) -> Mask:
-    """The mask without parts, and without holes, that are smaller than 400 um2."""
+def _without_specks(tissue: Mask, mpp: float) -> Mask:
+    """The mask without parts, and then without holes, that are smaller than 400 um2."""
     labels, count = ndimage.label(tissue)
-    tissue = _of_parts(labels, _part_sizes(labels, count) * mpp**2 >= SPECK_UM2)
+    return without_gaps(_of_parts(labels, _part_sizes(labels, count) * mpp**2 >= SPECK_UM2), mpp)
+
+
+def without_gaps(tissue: Mask, mpp: float) -> Mask:
+    """The mask without holes that are smaller than 400 um2."""
     holes, count = ndimage.label(~tissue)
     return tissue | _of_parts(holes, _part_sizes(holes, count) * mpp**2 < HOLE_UM2)
 

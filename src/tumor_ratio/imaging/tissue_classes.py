@@ -7,14 +7,21 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from tumor_ratio.imaging.folds import fold_mask
+from tumor_ratio.imaging.folds import block_means, enlarged, fold_mask
 from tumor_ratio.imaging.gaussian import gaussian_blur
 from tumor_ratio.imaging.readers import RgbImage
 from tumor_ratio.imaging.sharpness import blurred as blurred
 from tumor_ratio.imaging.sharpness import sharpness as sharpness
 from tumor_ratio.imaging.stains import DensityImage, channel_density
-from tumor_ratio.imaging.tissue import Mask, tissue_and_marks, without_specks
-from tumor_ratio.imaging.white_point import white_od
+from tumor_ratio.imaging.tissue import (
+    GLASS_OD,
+    SMOOTHING_UM,
+    Mask,
+    tissue_and_marks,
+    wide_marks,
+    without_gaps,
+)
+from tumor_ratio.imaging.white_point import WhiteOd, against_white, white_od
 
 EXCLUSION_REASONS = ("white", "blurred", "folded", "pen", "unreadable")
 """Why a region that is no plain glass has no ratio."""
@@ -34,7 +41,12 @@ CLEAR_SHARE, EDGE_SHARE = 0.1, 0.38
 """Of the slide's typical density: glass is below the first; beside glass, tissue is above the
 second, which makes up for what pixels and blur spread (0.5 would lose pale tissue)."""
 _EDGE_SMOOTHING_UM = 1.5
-_TYPICAL_UM = 8.0
+
+GREY_OD, GREY_SPREAD = 0.4, 15.0
+"""Black felt pen that let light through: as dark as this in all channels, and without colour
+(largest less smallest channel). Tissue so dark has a spread of 30 and more."""
+
+_TYPICAL_UM = 100.0
 
 
 @dataclass(frozen=True)
@@ -87,6 +99,8 @@ def tissue_classes(overview_rgb: RgbImage, mpp: float) -> TissueClasses:
     """
     tissue, pen = tissue_and_marks(overview_rgb, mpp)
     white = white_od(overview_rgb)
+    grey = _grey_ink(overview_rgb, white, mpp)
+    tissue, pen = tissue & ~grey, pen | grey
     od = np.maximum(channel_density(overview_rgb) - white, 0).astype(np.float32)
     stained = _with_sharp_edges(tissue, od.mean(axis=2), mpp)
     return TissueClasses(
@@ -128,19 +142,28 @@ def organ_outline(stained: Mask, mpp: float) -> Mask:
     return stained | small.repeat(step, axis=0).repeat(step, axis=1)[:height, :width]
 
 
+def _grey_ink(rgb: RgbImage, white: WhiteOd, mpp: float) -> Mask:
+    smooth = gaussian_blur(against_white(rgb, white), SMOOTHING_UM / mpp, mode="reflect")
+    brightest = smooth.max(axis=2)
+    least_od = channel_density(np.rint(brightest).astype(np.uint8))
+    colourless = brightest - smooth.min(axis=2) < GREY_SPREAD
+    return wide_marks(colourless & (least_od > GREY_OD), colourless & (least_od > GLASS_OD), mpp)
+
+
 def _with_sharp_edges(tissue: Mask, density: DensityImage, mpp: float) -> Mask:
     """Take the rim of glass off a smoothed mask, around air spaces as well as outside.
 
     The rim makes thin septa of lungs half as thick again. Pale clefts inside tissue stay: only what
     is near clear glass is judged.
     """
-    inner = ndimage.binary_erosion(tissue, iterations=max(1, round(12 / mpp)))
-    if not inner.any():
-        inner = tissue
-    if not inner.any():
-        return tissue
-    typical = float(np.median(gaussian_blur(density, _TYPICAL_UM / mpp, mode="reflect")[inner]))
+    step = max(1, round(_TYPICAL_UM / mpp / 4))
+    inside = tissue.astype(np.float32)
+    share, amount = (
+        gaussian_blur(block_means(plane, step), _TYPICAL_UM / (mpp * step), mode="reflect")
+        for plane in (inside, density * inside)
+    )
+    typical = enlarged(amount / np.maximum(share, 0.01), step, tissue.shape)
     smooth = gaussian_blur(density, _EDGE_SMOOTHING_UM / mpp, mode="reflect")
     reach = 2 * max(1, round(EDGE_UM / mpp)) + 1
     beside_glass = ndimage.maximum_filter(smooth < CLEAR_SHARE * typical, size=reach)
-    return without_specks(tissue & ~(beside_glass & (smooth < EDGE_SHARE * typical)), mpp)
+    return without_gaps(tissue & ~(beside_glass & (smooth < EDGE_SHARE * typical)), mpp)

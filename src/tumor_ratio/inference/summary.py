@@ -150,6 +150,9 @@ def summarise_slide(
             "per_mm2": _share(len(foci.table), tissue["scored_mm2"])
             if areas["tau"] is not None
             else None,
+            "area_mm2": float(foci.table["area_um2"].sum()) / 1e6
+            if areas["tau"] is not None
+            else None,
             "foci": focus_records(foci, field.cell_px),
         },
         "smallest_detectable_um": smallest_detectable_um(grid.cell_um, options.min_area_um2),

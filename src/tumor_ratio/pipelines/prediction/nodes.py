@@ -19,6 +19,7 @@ from tumor_ratio.inference.new_slide_calibration import NewSlideCalibration
 from tumor_ratio.inference.summary import FociOptions
 from tumor_ratio.pipelines.prediction.new_slides import open_new_slide, planned_slides
 from tumor_ratio.pipelines.prediction.output_tables import (
+    animal_tables,
     curve_table,
     focus_table,
     region_table,
@@ -33,6 +34,7 @@ from tumor_ratio.pipelines.prediction.slide_steps import (
     region_grid,
     summarise_new_slide,
 )
+from tumor_ratio.reporting.stamps import stamps_for
 from tumor_ratio.steps import SlideTasks
 
 logger = logging.getLogger(__name__)
@@ -48,6 +50,7 @@ def plan_new_slides(
     planned, skipped = planned_slides(params)
     for name, reason in skipped.itertuples(index=False):
         logger.warning("%s is passed over: %s", name, reason)
+    skipped.attrs["stamp"] = list(stamps_for(model.card["training_data"]))
     return planned, skipped
 
 
@@ -86,8 +89,8 @@ def summarise_slides(
 
 def gather_ratios(
     slide_summaries: Parts, slide_region_ratios: Parts, model: ModelRef
-) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Regions, slides, foci and curves of all slides, every row stamped."""
+) -> tuple[pd.DataFrame, ...]:
+    """Regions, slides, foci, curves, animals and groups, every row stamped."""
     records = {slide_id: part.load() for slide_id, part in slide_summaries.items()}
     regions = {slide_id: slide_region_ratios[slide_id].load() for slide_id in records}
     slides = slide_table(records)
@@ -100,6 +103,7 @@ def gather_ratios(
         slides,
         focus_table(records),
         curve_table(records),
+        *animal_tables(slides),
     )
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 
 from tumor_ratio.inference.new_slide_calibration import NewSlideCalibration
 from tumor_ratio.inference.summary import WEIGHT_SOURCE, with_intervals
+from tumor_ratio.metrics.animals import animals_table, groups_table
 
 Records = Mapping[str, Mapping[str, Any]]
 """Summaries of slides, by slide id; see `summarise_slide`."""
@@ -66,6 +67,7 @@ def slide_table(records: Records) -> pd.DataFrame:
             **{name: record[name] for name in NUMBERS},
             "n_foci": record["ki67_rich_foci"]["number"],
             "foci_per_mm2": record["ki67_rich_foci"]["per_mm2"],
+            "focus_mm2": record["ki67_rich_foci"]["area_mm2"],
             **{f"left_out_{name}": share for name, share in record["left_out"].items()},
             "tau_reason": record["tau_reason"],
             "area_reason": record["area_reason"],
@@ -74,7 +76,7 @@ def slide_table(records: Records) -> pd.DataFrame:
         }
         for slide_id, record in records.items()
     ]
-    numbers = [*NUMBERS, "n_foci", "foci_per_mm2", "tumor_area_mm2"]
+    numbers = [*NUMBERS, "n_foci", "foci_per_mm2", "focus_mm2", "tumor_area_mm2"]
     return stamped(pd.DataFrame(rows).astype(dict.fromkeys(numbers, "float64")), records)
 
 
@@ -97,6 +99,24 @@ def curve_table(records: Records) -> pd.DataFrame:
     ]
     columns = ["slide_id", "tau", "ki67_rich_area_mm2"]
     return stamped(pd.DataFrame(rows, columns=columns), records)
+
+
+def animal_tables(slides: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """A row an animal, and a row a group and measure.
+
+    Parameters
+    ----------
+    slides : from `slide_table`. A slide without an animal is one of its own; animals without a
+        group are one group, without a name.
+    """
+    sections = slides.rename(columns={"ki67_rich_area_mm2": "rich_mm2"})
+    sections = sections.assign(group=sections["group"].fillna(""))
+    animals = animals_table(sections)
+    said = {
+        name: "; ".join(sorted({text for text in slides[name] if text}))
+        for name in ("approach", "model", "training_data", "domain_warning", "stamp")
+    }
+    return animals.assign(**said), groups_table(animals).assign(**said)
 
 
 def stamped(table: pd.DataFrame, records: Records) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""From slide files and a finished model to ratios, areas and foci."""
+"""From slide files and a finished model to ratios, areas, foci and animals."""
 
 from __future__ import annotations
 
@@ -38,7 +38,14 @@ def create_pipeline(**_: object) -> Pipeline:
             Node(
                 nodes.gather_ratios,
                 ["slide_summaries", "slide_region_ratios", "prediction_model"],
-                ["region_ratios", "slide_ratios", "focus_table", "rich_area_curve"],
+                [
+                    "region_ratios",
+                    "slide_ratios",
+                    "focus_table",
+                    "rich_area_curve",
+                    "animal_table",
+                    "group_table",
+                ],
                 name="gather_ratios",
             ),
         ],

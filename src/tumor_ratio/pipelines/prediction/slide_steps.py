@@ -9,9 +9,8 @@ import pandas as pd
 
 from tumor_ratio.cohort.pair import SlidePair
 from tumor_ratio.errors import SlideError
-from tumor_ratio.imaging.appearance import slide_appearance
 from tumor_ratio.imaging.slide import Slide
-from tumor_ratio.inference.domain import FIELDS, TrainedDomain, judge_domain
+from tumor_ratio.inference.domain import FIELDS, TrainedDomain
 from tumor_ratio.inference.new_slide_calibration import NewSlideCalibration
 from tumor_ratio.inference.region_grid import RegionGrid
 from tumor_ratio.inference.summary import FociOptions, summarise_slide
@@ -93,12 +92,14 @@ def summarise_new_slide(
     dict
         The summary's record, with what the manifest knows of the slide as `meta`.
     """
+    from tumor_ratio.inference.whole_slide import warnings_of
+
     slide, grid = he_slide(pair), region_grid(model, options)
     known = None if calibration is None else NewSlideCalibration.from_record(calibration)
     trained = TrainedDomain(model.card.get("domain", {})) if known is None else known.domain
     summary = summarise_slide(
         *(slide, survey_slide(slide, grid.cell_um), regions.load(), grid, model.card, known),
-        judge_domain(slide_appearance(slide), declared, trained),
+        warnings_of(slide, declared, trained),
         foci,
     )
     return {**summary.record, "meta": dict(pair.meta)}

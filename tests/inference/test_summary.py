@@ -1,0 +1,197 @@
+"""What is said of a slide, on planted fields."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from tumor_ratio.imaging.slide import Slide, open_slide
+from tumor_ratio.imaging.tissue_classes import EXCLUSION_REASONS, TissueClasses
+from tumor_ratio.inference.domain import DomainWarning, TrainedDomain
+from tumor_ratio.inference.new_slide_calibration import NewSlideCalibration
+from tumor_ratio.inference.region_grid import REASONS, RegionGrid, judge_squares, list_regions
+from tumor_ratio.inference.summary import FociOptions, summarise_slide
+from tumor_ratio.inference.survey import SlideSurvey
+from tumor_ratio.metrics.calibration import MonotoneMap
+from tumor_ratio.reporting.stamps import RESEARCH_USE, SYNTHETIC_TRAINING
+
+CELL = 50
+GRID = RegionGrid(CELL, 1.0, CELL)
+CARD = {"approach": "mine", "fingerprint": "ab" * 32, "training_data": "phantom"}
+CALIBRATION = NewSlideCalibration(
+    model="ab" * 32,
+    approach="mine",
+    stamps=(RESEARCH_USE,),
+    slides=tuple("abcdefghijkl"),
+    n_cases=12,
+    n_regions=600,
+    rank=12,
+    region_quantile=1.0,
+    slide_quantile=1.0,
+    reason="",
+    tau=0.5,
+    tau_reason="",
+    area_map=MonotoneMap((0.0, 0.4, 1.0), (0.0, 0.6, 1.0)),
+    area_reason="",
+    domain=TrainedDomain({}),
+)
+
+
+@pytest.fixture
+def slide(tmp_path) -> Slide:
+    Image.new("RGB", (600, 500), (240, 240, 240)).save(tmp_path / "s.png")
+    return open_slide(tmp_path / "s.png", slide_id="s", mpp=1.0)
+
+
+@pytest.fixture
+def survey() -> SlideSurvey:
+    """Tissue on columns 1 to 10 and rows 1 to 8, with a lumen, a fold and a pen stroke."""
+    stained, pen, fold, unreadable = np.zeros((4, 500, 600), dtype=bool)
+    stained[50:450, 50:550] = True
+    organ = stained.copy()
+    stained[100:150, 100:150] = False  # a lumen
+    pen[400:450, 50:100] = True
+    pen[:50] = True  # on glass: nothing is lost
+    stained &= ~pen
+    fold[350:400, 50:100] = True
+    unreadable[300:350, 50:100] = True
+    stained[50:90, 500:550] = False
+    classes = TissueClasses(1.0, stained, organ, pen, fold)
+    return SlideSurvey("s", np.zeros((500, 600, 3), np.uint8), 1.0, 1.0, classes, unreadable)
+
+
+def predicted(slide: Slide, survey: SlideSurvey) -> pd.DataFrame:
+    """Ratio 0.1, and 0.4 (0.6 on the scale of areas) on a block of 2 x 3 cells."""
+    table = list_regions(slide, survey, GRID)
+    rich = table["x_px"].isin([300, 350, 400]) & table["y_px"].isin([200, 250])
+    scored = table["reason"] == ""
+    ratio = pd.Series(np.where(rich, 0.4, 0.1)).where(scored)
+    return table.assign(
+        tumor_ratio=ratio,
+        tumor_ratio_calibrated=ratio / 2,
+        nuclear_um2=pd.Series(np.where(rich, 900.0, 300.0)).where(scored),
+    )
+
+
+def summary(slide, survey, **options):
+    calibration = options.pop("calibration", CALIBRATION)
+    warnings = options.pop("warnings", [])
+    regions = predicted(slide, survey)
+    return summarise_slide(
+        *(slide, survey, regions, GRID, CARD, calibration, warnings), FociOptions(**options)
+    )
+
+
+def test_reasons_are_the_contracts():
+    assert set(REASONS) == set(EXCLUSION_REASONS)
+
+
+def test_regions_say_why_they_have_no_ratio(slide, survey):
+    table = list_regions(slide, survey, GRID)
+    at = table.set_index(["x_px", "y_px"])
+    assert len(table) == 8 * 10 - 1  # the lumen is glass, and so is the pen outside the organ
+    assert (100, 100) not in at.index
+    reasons = {(50, 300): "unreadable", (50, 350): "folded", (50, 400): "pen", (500, 50): "white"}
+    assert at.loc[at["reason"] != "", "reason"].to_dict() == reasons
+    assert at.loc[(500, 50), "tissue"] == pytest.approx(0.2)
+    assert at.loc[(50, 350), "tissue"] == 0.0
+
+
+def test_marks_count_by_their_share(survey):
+    corners = np.array([[50.0 - 36, 300.0], [50.0 - 40, 300.0]])  # 0.28 and 0.2 of it unreadable
+    squares = judge_squares(survey, corners, 50.0, 0.01)
+    assert squares.reason.tolist() == ["unreadable", ""]
+
+
+def test_areas_are_the_planted_ones(slide, survey):
+    record = summary(slide, survey).record
+    pixels = 400 * 500 - 2500 - 2500 - 2000
+    assert record["organ_mm2"] == pytest.approx(0.2)
+    assert record["stained_mm2"] == pytest.approx(pixels / 1e6)
+    left_out = {"pen": 2500, "folded": 2500, "unreadable": 2500, "white": 500, "blurred": 0}
+    whole = pixels + 2500
+    assert record["left_out"] == pytest.approx({k: v / whole for k, v in left_out.items()})
+    scored = (79 - 4) * 2500
+    assert record["scored_mm2"] == pytest.approx(scored / 1e6)
+    assert record["ki67_rich_area_mm2"] == pytest.approx(6 * 2500 / 1e6)
+    assert record["ki67_rich_share_of_tissue"] == pytest.approx(6 * 2500 / scored)
+    assert record["ki67_rich_share_of_organ"] == pytest.approx(6 * 2500 / (200_000 - 8000))
+    curve = {point["tau"]: point["mm2"] for point in record["curve"]}
+    assert curve[0.6] == pytest.approx(6 * 2500 / 1e6)
+    assert curve[0.61] == 0
+    assert record["tumor_area_mm2"] is None
+    assert "tumor-specific marker" in record["tumor_area_reason"]
+
+
+def test_the_ratio_is_weighted_by_nuclear_area(slide, survey):
+    record = summary(slide, survey).record
+    expected = (6 * 900 * 0.4 + 69 * 300 * 0.1) / (6 * 900 + 69 * 300)
+    assert record["tumor_ratio"] == pytest.approx(expected)
+    assert record["tumor_ratio_calibrated"] == pytest.approx(expected / 2)
+    assert record["nuclear_mm2"] == pytest.approx((6 * 900 + 69 * 300) / 1e6)
+    assert (record["n_regions"], record["n_left_out"]) == (75, 4)
+
+
+def test_foci_have_outlines_on_the_slide(slide, survey):
+    found = summary(slide, survey).record["ki67_rich_foci"]
+    assert found["number"] == 1
+    assert found["area_mm2"] == pytest.approx(6 * 2500 / 1e6)
+    (focus,) = found["foci"]
+    assert focus["area_um2"] == 6 * 2500
+    assert (focus["x_px"], focus["y_px"]) == (375, 250)
+    corners = {tuple(corner) for corner in focus["polygons"][0][0]}
+    assert corners == {(300, 200), (450, 200), (450, 300), (300, 300)}
+    none = summary(slide, survey, min_area_um2=20_000.0).record
+    assert none["ki67_rich_foci"]["number"] == 0
+    assert summary(slide, survey, tau=0.7).record["ki67_rich_area_mm2"] == 0
+
+
+def test_intervals_follow_the_calibration_or_say_why_not(slide, survey):
+    given = summary(slide, survey)
+    record = given.record
+    assert record["interval"] == ""
+    assert 0 <= record["lower"] < record["tumor_ratio_calibrated"] < record["upper"] <= 1
+    has_ratio = np.isfinite(given.field.ratio)
+    assert (given.field.lower[has_ratio] < given.field.ratio[has_ratio]).all()
+    assert np.isfinite(given.field.upper).sum() == has_ratio.sum()
+
+    unlike = [DomainWarning("appearance", "looks unlike the training slides")]
+    withheld = summary(slide, survey, warnings=unlike)
+    assert withheld.record["lower"] is None
+    assert withheld.record["interval"].endswith("looks unlike the training slides")
+    assert withheld.record["domain_warnings"] == ["looks unlike the training slides"]
+    assert np.isnan(withheld.field.lower).all()
+    anyway = summary(slide, survey, warnings=unlike, intervals_anyway=True)
+    assert anyway.record["lower"] == record["lower"]
+    assert anyway.record["domain_warnings"] == ["looks unlike the training slides"]
+
+    few = dataclasses.replace(CALIBRATION, n_cases=3, slide_quantile=math.nan)
+    few = dataclasses.replace(few, region_quantile=math.nan)
+    withheld = summary(slide, survey, calibration=few, intervals_anyway=True)
+    assert withheld.record["interval"].startswith("interval withheld: 3 calibration slides")
+
+
+def test_without_a_calibration_areas_are_unknown_and_not_zero(slide, survey):
+    record = summary(slide, survey, calibration=None).record
+    assert record["ki67_rich_area_mm2"] is None
+    assert record["ki67_rich_foci"] == {
+        "number": None,
+        "per_mm2": None,
+        "area_mm2": None,
+        "foci": [],
+    }
+    assert record["tau"] is None
+    assert "no calibration" in record["tau_reason"]
+    assert record["tumor_ratio"] is not None
+
+
+def test_the_record_is_stamped_json_without_nan(slide, survey):
+    record = summary(slide, survey, calibration=None).record
+    assert json.loads(json.dumps(record, allow_nan=False)) == record
+    assert record["stamps"] == [RESEARCH_USE, SYNTHETIC_TRAINING]
