@@ -54,8 +54,7 @@ def animals_table(slides: pd.DataFrame) -> pd.DataFrame:
     """
     rows = _checked(slides)
     found = [
-        _animal(str(animal), sections)
-        for animal, sections in rows.groupby("animal_id", sort=True)
+        _animal(str(animal), sections) for animal, sections in rows.groupby("animal_id", sort=True)
     ]
     table = pd.DataFrame(found, columns=_ANIMAL_COLUMNS)
     return table.sort_values(["group", "animal_id"], kind="stable", ignore_index=True)
