@@ -129,4 +129,5 @@ def in_batches(
             values[2, here] = [each.sharpness for each in read]
         done += len(numbers)
         reading.tell(done)
-    return Answers(*values, problem)
+    raw, nuclear_um2, sharpness = values
+    return Answers(raw, nuclear_um2, sharpness, problem)

@@ -45,8 +45,8 @@ def answer_together(
     """
     reader = RegionReader(slide, regions, 1.0, reading.threads)
     measured = in_batches(reader, _nothing, replace(reading, tell=lambda _: None))
-    readable = np.flatnonzero(np.isfinite(measured.nuclear_um2))
-    if not len(readable):
+    readable = np.flatnonzero(np.isfinite(measured.nuclear_um2)).tolist()
+    if not readable:
         return measured
     raw = np.full(len(regions), np.nan)
     ratios = ratios_on(mended(slide), regions_table(regions[number] for number in readable))
