@@ -661,7 +661,7 @@ def test_regions_without_nuclei_get_the_training_median_as_in_evaluation(
     model = load_slide_model(models.load().folder)
     slide = material["cohort"].pairs[3].he
     regions = list(iter_regions(regions_of(material["patches"], slide.slide_id)))[:3]
-    with caplog.at_level("INFO"):
+    with caplog.at_level("WARNING"):
         answers = model.answer(slide, regions, Reading(4, 1, lambda _: None))
     assert answers.raw.tolist() == [found["maps"]["training_median"]] * 3
     assert "3 of 3 regions show too few nuclei" in caplog.text

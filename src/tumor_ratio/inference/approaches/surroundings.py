@@ -20,6 +20,9 @@ from tumor_ratio.inference.region_reading import ReadRegion, RegionReader
 MEDIAN = "training_median"
 """Key of a card: what regions are answered with whose pixels say nothing."""
 
+MANY = 0.1
+"""Share of a slide's regions that show too few nuclei, over which whoever waits is warned."""
+
 RatiosOn = Callable[[MendedSlide, pd.DataFrame], NDArray[np.float64]]
 """`ratios_on(slide, regions)`: (N,) raw ratios of regions (`schemas.Regions`), NaN where too few
 nuclei show."""
@@ -41,7 +44,7 @@ def answer_together(
     slide, regions, reading : see `RegionModel.answer`.
     ratios_on : gives the ratios of those that can be read.
     card : its `MEDIAN` answers where too few nuclei show, as it does when the approach is
-        evaluated; how often is logged.
+        evaluated; how often is logged, and warned of where it is often.
     """
     reader = RegionReader(slide, regions, 1.0, reading.threads)
     measured = in_batches(reader, _nothing, replace(reading, tell=lambda _: None))
@@ -52,7 +55,9 @@ def answer_together(
     ratios = ratios_on(mended(slide), regions_table(regions[number] for number in readable))
     unknown = np.isnan(ratios)
     if unknown.any():
-        logger.info(
+        level = logging.WARNING if unknown.mean() > MANY else logging.INFO
+        logger.log(
+            level,
             "slide %s: %d of %d regions show too few nuclei and get the training slides' median",
             *(slide.slide_id, unknown.sum(), len(unknown)),
         )
