@@ -63,7 +63,11 @@ def store(tmp_path_factory):
 def test_a_model_comes_from_mlflow_without_its_code(tmp_path, store):
     source = model_folder(tmp_path / "source")
     (source / "calibration.json").write_text("{}")
-    (source / "code.py").write_text("raise SystemExit")
+    (source / "nuclei").mkdir()
+    for place in ("code.py", "nuclei/code.py"):
+        (source / place).write_text("raise SystemExit")
+    for place in ("config.json", "weights_best.h5"):
+        (source / "nuclei" / place).write_bytes(b"of the nuclei model")
     (source / "python_model.pkl").write_bytes(b"cos\nsystem\n(S'false'\ntR.")
     with mlflow.start_run() as run:
         mlflow.log_artifacts(str(source), "logged/artifacts")
@@ -71,7 +75,9 @@ def test_a_model_comes_from_mlflow_without_its_code(tmp_path, store):
     downloads = tmp_path / "downloads"
     found = PredictionModelDataset(str(tmp_path), uri, str(downloads)).load()
     names = {"card.json", "calibration.json", "model.safetensors"}
-    assert {path.name for path in found.folder.iterdir()} == names
+    names |= {"nuclei/config.json", "nuclei/weights_best.h5"}
+    files = (path for path in found.folder.rglob("*") if path.is_file())
+    assert {path.relative_to(found.folder).as_posix() for path in files} == names
     again = PredictionModelDataset(str(tmp_path), uri, str(downloads)).load()
     assert again.folder == found.folder
     assert list(downloads.iterdir()) == [found.folder]

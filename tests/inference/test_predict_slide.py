@@ -14,11 +14,14 @@ import tifffile
 from tumor_ratio.errors import SlideError
 from tumor_ratio.imaging.slide import Slide, open_slide
 from tumor_ratio.inference import progress, region_reading
+from tumor_ratio.inference.approaches.surroundings import answer_together
 from tumor_ratio.inference.block_slide import BlockCache, in_blocks
 from tumor_ratio.inference.domain import TrainedDomain
 from tumor_ratio.inference.fields import ratio_field
+from tumor_ratio.inference.mended_slide import mended
 from tumor_ratio.inference.predict_slide import predict_regions
 from tumor_ratio.inference.region_grid import RegionGrid, list_regions
+from tumor_ratio.inference.region_model import Reading
 from tumor_ratio.inference.slide_model import SlideModel
 from tumor_ratio.inference.survey import survey_slide
 from tumor_ratio.inference.whole_slide import predict_whole_slide, warnings_of
@@ -238,6 +241,37 @@ def test_a_slide_that_is_mostly_damaged_is_refused(tmp_path):
     most = [row * 10 + column for row in range(1, 10) for column in range(1, 8) if row != 5]
     with pytest.raises(SlideError, match=r"slide s: s\.tif"):
         predicted(damaged(tmp_path / "s.tif", most), model())
+
+
+def test_what_looks_around_regions_sees_glass_where_the_file_is_damaged(tmp_path, slide):
+    whole = slide.read(100, 100, 400, 1.0)
+    found = mended(damaged(tmp_path / "s.tif", [3 * 10 + 3])).read(100, 100, 400, 1.0)
+    assert (found[92:156, 92:156] == 255).all()  # the tile
+    around = np.ones((400, 400), dtype=bool)
+    around[92 - 50 : 156 + 50, 92 - 50 : 156 + 50] = False  # pieces of 50 px cannot lie closer
+    assert np.array_equal(found[around], whole[around])
+    gone = dataclasses.replace(slide, path=tmp_path / "gone.tif")
+    with pytest.raises(SlideError, match="no longer there"):
+        mended(gone).read(0, 0, SIDE, 1.0)
+
+
+def test_an_unreadable_region_is_not_answered_and_others_see_around_it(tmp_path, slide):
+    broken = damaged(tmp_path / "s.tif", [3 * 10 + 3])
+    regions = [region_reading.Region("s", "", "tile", x, 192, SIDE, 1.0) for x in (256, 192, 128)]
+    seen = []
+
+    def ratios_on(own, table):
+        seen.append((own.read(170, 192, SIDE, 1.0), table["x_px"].tolist()))
+        return np.array([0.4, np.nan])
+
+    reading = Reading(2, 1, lambda _: None)
+    answers = answer_together(broken, regions, reading, ratios_on, {"training_median": 0.1})
+    np.testing.assert_array_equal(answers.raw, [0.4, np.nan, 0.1])
+    assert np.isnan(answers.nuclear_um2).tolist() == [False, True, False]
+    assert answers.problem is not None
+    ((pixels, places),) = seen
+    assert places == [256, 128]
+    assert (pixels[:, -20:] == 255).all()
 
 
 # --- the field

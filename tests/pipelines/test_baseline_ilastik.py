@@ -14,14 +14,22 @@ from safetensors import safe_open
 
 from tumor_ratio.cohort.pair import Cohort, SlidePair
 from tumor_ratio.datasets.fingerprint import fingerprint
+from tumor_ratio.datasets.new_slide_calibration import NewSlideCalibrationDataset
+from tumor_ratio.datasets.prediction_model import NoSuchModelError, PredictionModelDataset
+from tumor_ratio.datasets.slide_model import SlideModelDataset
 from tumor_ratio.datasets.trained_model import ModelRef
-from tumor_ratio.errors import ConfigurationError
+from tumor_ratio.errors import ConfigurationError, SlideError
 from tumor_ratio.hooks.ilastik_projects import check_ilastik_projects
 from tumor_ratio.ilastik.project import Label
 from tumor_ratio.ilastik.project_reading import read_project
 from tumor_ratio.ilastik.project_writing import LabelledTile, write_project
-from tumor_ratio.imaging.regions import Region, regions_of, regions_table
+from tumor_ratio.imaging.appearance import slide_appearance
+from tumor_ratio.imaging.regions import Region, iter_regions, regions_of, regions_table
 from tumor_ratio.imaging.slide import open_slide
+from tumor_ratio.inference.new_slide_calibration import NewSlideCalibration
+from tumor_ratio.inference.predict_slide import predict_regions
+from tumor_ratio.inference.region_model import Reading
+from tumor_ratio.inference.slide_model import load_slide_model
 from tumor_ratio.metrics.ratios import region_ratios
 from tumor_ratio.phantom.pair import render_pair
 from tumor_ratio.phantom.params import PhantomParams
@@ -583,6 +591,110 @@ def test_maps_are_fitted_on_training_slides_and_calibrated_on_validation_slides(
     assert table["tumor_ratio"].iloc[3] == pytest.approx(0.25)
     assert maps["answered_with_the_median"] == 1
     assert maps["training_median"] == pytest.approx(0.25)
+
+
+# --- new slides
+
+
+def for_new_slides(material, found, options=None, folder=None, **changes):
+    """The task that puts a model together, from what the pipeline's datasets hold."""
+    inputs = {"he_forest": found["he"], "share_maps": found["maps"], **changes}
+    return nodes.assemble_model(
+        material["cohort"], material["patches"], material["folds"], **inputs,
+        params=options or params(),
+    )  # fmt: skip
+
+
+def test_a_new_slide_is_answered_as_the_approach_was_evaluated(material, found, tmp_path):
+    models = SlideModelDataset(str(tmp_path / "ilastik_slides"), "baseline_ilastik")
+    models.save(for_new_slides(material, found))
+    appearance = Part(slide_appearance(material["cohort"].pairs[0].he).to_record())
+    calibration = nodes.calibrate_for_new_slides(
+        **{name: material[name] for name in ("cohort", "patches", "ratio_labels", "folds")},
+        predictions=found["predictions"],
+        calibration_areas=classified(
+            nodes.measure_areas(
+                material["cohort"], material["patches"], material["folds"], params()
+            )
+        ),
+        slide_appearance={pair.slide_id: appearance for pair in material["cohort"]},
+        slide_model=models.load(),
+        params=params(),
+    )
+    NewSlideCalibrationDataset(str(tmp_path / "ilastik_slides")).save(calibration)
+
+    served = PredictionModelDataset(str(tmp_path / "ilastik")).load()
+    stored = NewSlideCalibration.read(served.folder)
+    assert stored == calibration
+    assert stored.slides == (material["cohort"].pairs[3].slide_id,)  # the test slide
+    assert stored.reason == "1 calibration slides, fewer than 9"
+    assert len(stored.domain.appearances) == 2
+    assert 0 < stored.tau < 1
+
+    model = load_slide_model(served.folder)
+    assert (model.size_px, model.mpp, model.seen_mpp) == (FINER * PATCH, MPP / FINER, MPP)
+    slide = material["cohort"].pairs[3].he
+    regions = list(iter_regions(regions_of(material["patches"], slide.slide_id)))[::-1]
+    told = []
+    answers = model.answer(slide, regions, Reading(4, 2, told.append))
+    predicted = found["predictions"].set_index("region_id").loc[[r.region_id for r in regions]]
+    np.testing.assert_allclose(answers.raw, predicted["tumor_ratio"], atol=1e-12)
+    np.testing.assert_allclose(
+        model.monotone.apply(answers.raw), predicted["tumor_ratio_calibrated"], atol=1e-12
+    )
+    assert answers.raw.std() > 0.01
+    assert told[-1] == len(regions)
+    assert answers.problem is None
+
+    coarse = dataclasses.replace(slide, mpp=1.2)
+    with pytest.raises(SlideError, match=r"scanned at 1\.2 um/px, coarser than the model's 0\.5"):
+        predict_regions(coarse, model, None, None)
+    with pytest.raises(ConfigurationError, match="ilastik does not answer flipped regions"):
+        load_slide_model(served.folder, flips="dihedral")
+
+
+def test_regions_without_nuclei_get_the_training_median_as_in_evaluation(
+    material, found, tmp_path, caplog
+):
+    models = SlideModelDataset(str(tmp_path / "ilastik_slides"), "baseline_ilastik")
+    models.save(for_new_slides(material, found, params(min_nuclei_um2=1e6)))
+    model = load_slide_model(models.load().folder)
+    slide = material["cohort"].pairs[3].he
+    regions = list(iter_regions(regions_of(material["patches"], slide.slide_id)))[:3]
+    with caplog.at_level("WARNING"):
+        answers = model.answer(slide, regions, Reading(4, 1, lambda _: None))
+    assert answers.raw.tolist() == [found["maps"]["training_median"]] * 3
+    assert "3 of 3 regions show too few nuclei" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("changes", "options", "reason"),
+    [
+        ({}, {"executable": "/opt/ilastik"}, "leave ilastik.executable empty"),
+        ({"share_maps": {}}, {}, "no training slide has both"),
+        ({"share_maps": {"train": {}}}, {}, "no validation slide has both"),
+        ({"he_forest": "missing"}, {}, "no labels"),
+    ],
+)
+def test_why_new_slides_cannot_be_answered_is_said_before_one_is_opened(
+    material, found, tmp_path, changes, options, reason
+):
+    if "he_forest" in changes:
+        card = {"missing": "no labels", "training_data": "real", "fingerprint": "y"}
+        changes = {"he_forest": ModelRef(tmp_path, card)}
+    models = SlideModelDataset(str(tmp_path / "ilastik_slides"), "baseline_ilastik")
+    models.save(for_new_slides(material, found, params(**options), **changes))
+    with pytest.raises(NoSuchModelError, match=f"ilastik cannot answer new slides: .*{reason}"):
+        PredictionModelDataset(str(tmp_path / "ilastik")).load()
+    with pytest.raises(NoSuchModelError, match=reason):
+        PredictionModelDataset(str(tmp_path), model=str(models.load().folder)).load()
+
+
+def test_other_maps_make_another_model(material, found):
+    one = fingerprint(for_new_slides(material, found), Path("/"))
+    changed = {**found["maps"], "training_median": 0.123}
+    assert fingerprint(for_new_slides(material, found), Path("/")) == one
+    assert fingerprint(for_new_slides(material, found, share_maps=changed), Path("/")) != one
 
 
 def test_the_pipeline_is_the_approachs_namespace():

@@ -1,6 +1,7 @@
 """The CycleGAN on small phantoms: squares, training, virtual slides, predictions, load sizes."""
 
 import dataclasses
+import shutil
 from functools import partial
 from pathlib import Path
 
@@ -13,11 +14,18 @@ import torch
 from matplotlib.figure import Figure
 
 from tumor_ratio.cohort.pair import Cohort, SlidePair
+from tumor_ratio.datasets.errors import NotMadeYetError
 from tumor_ratio.datasets.fingerprint import fingerprint
+from tumor_ratio.datasets.prediction_model import NoSuchModelError, PredictionModelDataset
+from tumor_ratio.datasets.slide_model import SlideModelDataset
 from tumor_ratio.datasets.trained_model import ModelRef
 from tumor_ratio.errors import ConfigurationError, ModelUnavailableError, SlideError
-from tumor_ratio.imaging.regions import Region, regions_table
+from tumor_ratio.imaging.regions import Region, iter_regions, regions_of, regions_table
 from tumor_ratio.imaging.slide import Slide, open_slide
+from tumor_ratio.inference.approaches.virtual_stain_model import tissue_squares
+from tumor_ratio.inference.region_model import Reading
+from tumor_ratio.inference.slide_model import load_slide_model
+from tumor_ratio.inference.virtual_slide import tissue_crops
 from tumor_ratio.labelling.params import NucleiModelParams, RatioLabelParams, SegmentationParams
 from tumor_ratio.labelling.segmentation import segment_slide
 from tumor_ratio.metrics.ratios import region_ratios
@@ -43,7 +51,7 @@ from tumor_ratio.pipelines.gan_translation import (
 )
 from tumor_ratio.pipelines.gan_translation.estimation import account_of, calibrated_predictions
 from tumor_ratio.pipelines.gan_translation.params import CycleGanParams, GanLearningParams
-from tumor_ratio.pipelines.gan_translation.slide_steps import measure_translation, tissue_crops
+from tumor_ratio.pipelines.gan_translation.slide_steps import measure_translation
 from tumor_ratio.pipelines.gan_translation.squares import draw_evenly, most_labelled_tiles
 from tumor_ratio.pipelines.gan_translation.validation_ratios import (
     HeldOutTile,
@@ -636,6 +644,70 @@ def test_no_load_size_is_an_error(material):
             ratio_params=RATIOS,
             params=params(),
         )
+
+
+# --- new slides
+
+
+def for_new_slides(material, finished, **changes):
+    inputs = {"calibration": finished["calibration"], **changes}
+    return nodes.assemble_model(
+        **pick(material, "cohort", "tiles", "patches", "folds"),
+        **inputs,
+        model=finished["model"],
+        nuclei_model=NUCLEI,
+        segmentation=SEGMENTATION,
+        ratio_params=RATIOS,
+        params=finished["options"],
+    )
+
+
+def test_a_new_slide_is_answered_as_the_approach_was_evaluated(material, finished, tmp_path):
+    models = SlideModelDataset(str(tmp_path / "cyclegan_slides"), "gan_translation")
+    models.save(for_new_slides(material, finished))
+    served = PredictionModelDataset(str(tmp_path / "cyclegan")).load()
+    moved = tmp_path / "elsewhere"
+    shutil.move(served.folder, moved)  # it needs nothing that lay beside it
+    model = load_slide_model(moved, ComputeOptions(precision="float32", threads=1))
+    slide = material["cohort"].pairs[3].he
+    regions = list(iter_regions(regions_of(material["patches"], slide.slide_id)))[::-1]
+    answers = model.answer(slide, regions, Reading(4, 2, lambda _: None))
+    predicted = finished["predictions"].set_index("region_id").loc[[r.region_id for r in regions]]
+    np.testing.assert_allclose(answers.raw, predicted["tumor_ratio"], atol=1e-12)
+    np.testing.assert_allclose(
+        model.monotone.apply(answers.raw), predicted["tumor_ratio_calibrated"], atol=1e-12
+    )
+    assert len(regions) == 16
+    assert np.isfinite(answers.nuclear_um2).all()
+    assert SYNTHETIC_TRAINING in served.card["stamps"]
+    assert served.card["slides"]["train"] == [p.slide_id for p in material["cohort"]][:2]
+
+
+def test_without_a_map_no_new_slide_is_answered(material, finished, tmp_path):
+    models = SlideModelDataset(str(tmp_path / "cyclegan_slides"), "gan_translation")
+    for changes, reason in (
+        ({"calibration": {}}, "to calibrate by"),
+        ({"training_median": float("nan")}, "to answer by where no nuclei show"),
+    ):
+        models.save(
+            for_new_slides(material, finished, calibration={**finished["calibration"], **changes})
+        )
+        with pytest.raises(NoSuchModelError, match=f"cyclegan cannot answer .*{reason}"):
+            PredictionModelDataset(str(tmp_path / "cyclegan")).load()
+    with pytest.raises(NotMadeYetError, match="--pipelines=gan_translation"):
+        PredictionModelDataset(str(tmp_path / "other" / "cyclegan")).load()
+
+
+def test_statistics_of_a_new_slide_come_from_squares_that_are_half_tissue(material):
+    slide = material["cohort"].pairs[3].he
+    regions = regions_table(
+        Region(slide.slide_id, "", "tile", x, y, 64, 1.0)
+        for x, y in ((0, 0), (0, 128), (64, 64), (384, 384), (384, 448))
+    )
+    squares = tissue_squares(slide, regions, 128.0)
+    assert squares[["x_px", "y_px"]].to_numpy().tolist() == [[0, 0]]  # 256 px; over half
+    assert (squares["size_px"] * squares["mpp"]).tolist() == [128.0]
+    pd.testing.assert_frame_equal(tissue_squares(slide, regions.tail(1), 128.0), regions.tail(1))
 
 
 def test_nodes_carry_the_approach():

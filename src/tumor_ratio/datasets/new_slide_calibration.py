@@ -24,14 +24,20 @@ class NewSlideCalibrationDataset(AbstractDataset[NewSlideCalibration, NewSlideCa
     ----------
     path : folder of the approach's models.
     pipeline : the pipeline that calibrates, for the message when there is none.
+    published_as : where the model is among the run's artifacts.
     metadata : for kedro-viz and other tools.
     """
 
     def __init__(
-        self, path: str, pipeline: str = "regression", metadata: dict[str, Any] | None = None
+        self,
+        path: str,
+        pipeline: str = "regression",
+        published_as: str = "model",
+        metadata: dict[str, Any] | None = None,
     ) -> None:
         self._path = Path(path)
         self._pipeline = pipeline
+        self._published_as = published_as
         self.metadata = metadata
 
     def save(self, data: NewSlideCalibration) -> None:
@@ -52,7 +58,7 @@ class NewSlideCalibrationDataset(AbstractDataset[NewSlideCalibration, NewSlideCa
         if data.model != model.card["fingerprint"]:
             raise DatasetError(f"{model.folder}: the calibration is of another model")
         write_json(model.folder / FILE_NAME, data.to_record())
-        tracking.log_artifact(model.folder / FILE_NAME, "model")
+        tracking.log_artifact(model.folder / FILE_NAME, self._published_as)
         tracking.log_model(model.folder, model.card)
 
     def load(self) -> NewSlideCalibration:

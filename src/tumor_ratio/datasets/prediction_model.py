@@ -25,8 +25,10 @@ ASKED_FOR = "asked_for"
 """Key of a card: what the user named as the model."""
 
 CARD_FILE = "card.json"
-KEPT = (CARD_FILE, "calibration.json", "*.safetensors")
+KEPT = (CARD_FILE, "calibration.json", "*.safetensors", "nuclei/*.json", "nuclei/*.h5")
 """What is taken out of a downloaded model; the code that lies in it is left there."""
+PIPELINES = {"ilastik": "baseline_ilastik", "cyclegan": "gan_translation"}
+"""Which pipeline makes the models of approaches that are no networks."""
 NEEDED = ("patch_px", "mpp", "approach", "training_data", "calibration")
 SCHEMES = ("models:/", "runs:/", "mlflow-artifacts:/")
 
@@ -38,11 +40,12 @@ class NoSuchModelError(ModelUnavailableError, DatasetError):
 
 
 class PredictionModelDataset(AbstractDataset[ModelRef, ModelRef]):
-    """A finished regressor, wherever it is. Nothing in it is unpickled or executed.
+    """A finished model of any approach, wherever it is. Nothing in it is unpickled or executed.
 
     Parameters
     ----------
-    path : folder of an approach's models; the latest serves where no other is named.
+    path : folder of an approach's models; the latest serves where no other is named. An approach
+        whose training makes no model for new slides has these beside, in `<path>_slides`.
     model : a model's folder, or where MLflow has it: `models:/<name>@<alias>`,
         `models:/<name>/<version>`, `models:/<id>`, `runs:/<run>/<place>`.
     downloads : folder for what comes from MLflow; equal content is kept once.
@@ -70,13 +73,14 @@ class PredictionModelDataset(AbstractDataset[ModelRef, ModelRef]):
         NotMadeYetError
             If none is named and none was trained here.
         NoSuchModelError
-            If the named one cannot be had, or is not one of this project's regressors.
+            If the named one cannot be had, or is not one of this project's models for slides.
         """
         if not self._model:
             latest = self._latest()
             if latest is None:
-                raise NotMadeYetError(self._path, "the trained model", "regression")
-            return latest
+                makes = PIPELINES.get(self._path.name, "regression")
+                raise NotMadeYetError(self._path, "the trained model", makes)
+            return _usable(latest)
         if self._found is None:  # an alias may move while a run goes on
             remote = self._model.startswith(SCHEMES)
             folder = self._downloaded() if remote else Path(self._model).expanduser().absolute()
@@ -93,7 +97,9 @@ class PredictionModelDataset(AbstractDataset[ModelRef, ModelRef]):
         return JSONPreview(json.dumps(model.card if model else {}, default=str))
 
     def _latest(self) -> ModelRef | None:
-        return finished_model(self._path, str(read_latest(self._path).get("folder", "")))
+        made_for_slides = self._path.with_name(f"{self._path.name}_slides")
+        path = made_for_slides if self._path.name in PIPELINES else self._path
+        return finished_model(path, str(read_latest(path).get("folder", "")))
 
     def _downloaded(self) -> Path:
         """Fetch the model from MLflow, unless its content is here already."""
@@ -118,12 +124,15 @@ class PredictionModelDataset(AbstractDataset[ModelRef, ModelRef]):
                     "name a model that this project has logged",
                 )
             files = sorted({f for glob in KEPT for f in cards[0].parent.glob(glob) if f.is_file()})
-            content = "".join(f"{file.name}{file_hash(file)}" for file in files)
+            root = cards[0].parent
+            names = [file.relative_to(root).as_posix() for file in files]
+            content = "".join(f"{n}{file_hash(f)}" for n, f in zip(names, files, strict=True))
             folder = self._downloads / hashlib.sha256(content.encode()).hexdigest()[:16]
             if not (folder / CARD_FILE).is_file():
                 with folder_written_whole(folder) as new:
-                    for file in files:
-                        shutil.copyfile(file, new / file.name)
+                    for name, file in zip(names, files, strict=True):
+                        (new / name).parent.mkdir(exist_ok=True)
+                        shutil.copyfile(file, new / name)
         logger.info("%s is %s", self._model, folder)
         return folder
 
@@ -159,15 +168,28 @@ def _model_in(folder: Path, asked_for: str) -> ModelRef:
         raise NoSuchModelError(
             f"{folder / CARD_FILE} cannot be read: {error}", "copy the model again"
         ) from error
+    if isinstance(card, dict) and "missing" in card:
+        return _usable(ModelRef(folder, card))
     missing = [name for name in NEEDED if not isinstance(card, dict) or name not in card]
     if missing:
         raise NoSuchModelError(
-            f"{folder / CARD_FILE} says nothing of {', '.join(missing)}: it is no regressor of "
-            "this project",
-            "name the folder of a regressor",
+            f"{folder / CARD_FILE} says nothing of {', '.join(missing)}: it is no model "
+            "for slides of this project",
+            "name the folder of a regressor, or one in <approach>_slides",
         )
     fingerprint = card.get("fingerprint") or _content_of(folder)
     return ModelRef(folder, {**card, "fingerprint": fingerprint, ASKED_FOR: asked_for})
+
+
+def _usable(model: ModelRef) -> ModelRef:
+    """The model, unless its card says why it cannot answer new slides."""
+    if "missing" in model.card:
+        raise NoSuchModelError(
+            f"{model.card.get('approach', 'the model')} cannot answer new slides: "
+            f"{model.card['missing']}",
+            "mend that and train it again, or predict with another approach",
+        )
+    return model
 
 
 def _content_of(folder: Path) -> str:

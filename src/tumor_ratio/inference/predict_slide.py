@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from tumor_ratio.errors import SlideError
 from tumor_ratio.imaging.regions import Region
@@ -14,10 +13,8 @@ from tumor_ratio.imaging.slide import Slide
 from tumor_ratio.imaging.tissue_classes import blurred
 from tumor_ratio.inference.progress import SlideProgress
 from tumor_ratio.inference.region_grid import RegionGrid, list_regions
-from tumor_ratio.inference.region_reading import ReadRegion, RegionReader
-from tumor_ratio.inference.slide_model import SlideModel
+from tumor_ratio.inference.region_model import Reading, RegionModel
 from tumor_ratio.inference.survey import SlideSurvey
-from tumor_ratio.models.predictor import Predictor
 
 BATCH = 32
 COARSER = 1.1
@@ -28,7 +25,7 @@ MOST_UNREADABLE = 0.5
 
 def predict_regions(
     slide: Slide,
-    model: SlideModel,
+    model: RegionModel,
     survey: SlideSurvey,
     grid: RegionGrid,
     *,
@@ -51,7 +48,7 @@ def predict_regions(
     Returns
     -------
     DataFrame
-        What `list_regions` gives, with tumor_ratio (the network's, clipped to [0, 1]),
+        What `list_regions` gives, with tumor_ratio (the model's, clipped to [0, 1]),
         tumor_ratio_calibrated, nuclear_um2 (hematoxylin-stained area, the region's weight) and
         sharpness; NaN where there is a reason, one of `REASONS`.
 
@@ -63,10 +60,10 @@ def predict_regions(
     Notes
     -----
     Answers do not depend on the order of reading, nor on threads. Under bf16 or on a GPU an answer
-    may depend on the batch's shape: there the network always gets full batches, the last one filled
-    up.
+    of a network may depend on the batch's shape: there it always gets full batches, the last one
+    filled up.
     """
-    check_resolution(slide, model.mpp)
+    check_resolution(slide, min(model.mpp, model.seen_mpp))
     table = list_regions(slide, survey, grid)
     scored = np.flatnonzero(table["reason"] == "")
     values = np.full((len(table), 3), np.nan)
@@ -76,15 +73,12 @@ def predict_regions(
             Region(slide.slide_id, "", "tile", int(x), int(y), grid.size_px, grid.mpp)
             for x, y in table[["x_px", "y_px"]].to_numpy()[scored]
         ]
-        values[scored], problem = _answers(
-            RegionReader(slide, regions, model.context, threads),
-            model.predictor,
-            batch_size,
-            tell or SlideProgress(slide.slide_id, len(regions)),
-        )
-        unreadable = np.isnan(values[scored, 1])
-        if problem and unreadable.mean() > MOST_UNREADABLE:
-            raise problem
+        reading = Reading(batch_size, threads, tell or SlideProgress(slide.slide_id, len(regions)))
+        found = model.answer(slide, regions, reading)
+        values[scored] = np.stack([found.raw, found.nuclear_um2, found.sharpness], axis=1)
+        unreadable = np.isnan(found.nuclear_um2)
+        if found.problem and unreadable.mean() > MOST_UNREADABLE:
+            raise found.problem
         reasons[scored[unreadable]] = "unreadable"
         read = scored[~unreadable]
         reasons[read[blurred(values[read, 2])]] = "blurred"
@@ -93,7 +87,7 @@ def predict_regions(
     if np.isnan(values[has_ratio, 0]).any():
         raise SlideError(
             slide.slide_id,
-            "the network answers some regions with no number",
+            "the model answers some regions with no number",
             "predict with `prediction.compute.precision=float32`, or train the model again",
         )
     calibrated = np.full(len(table), np.nan)
@@ -121,37 +115,3 @@ def check_resolution(slide: Slide, model_mpp: float) -> None:
             f"is scanned at {slide.mpp:.3g} um/px, coarser than the model's {model_mpp:.3g}",
             "use a finer scan, or a model that was trained at a coarser resolution",
         )
-
-
-def _answers(
-    reader: RegionReader, predictor: Predictor, batch_size: int, tell: Callable[[int], None]
-) -> tuple[NDArray[np.float64], SlideError | None]:
-    """Raw ratio, nuclear area and sharpness of each region, NaN where it cannot be read; and why
-    one could not.
-    """
-    order = reader.order()
-    values = np.full((len(order), 3), np.nan)
-    problem: SlideError | None = None
-    done = 0
-    for numbers, found in reader.batches(order, batch_size):
-        read = [each for each in found if isinstance(each, ReadRegion)]
-        for each in found:
-            if isinstance(each, SlideError):
-                problem = problem or each
-        if read:
-            here = numbers[[isinstance(each, ReadRegion) for each in found]]
-            values[here, 0] = _ratios(predictor, read, batch_size)
-            values[here, 1:] = [(each.nuclear_um2, each.sharpness) for each in read]
-        done += len(numbers)
-        tell(done)
-    return values, problem
-
-
-def _ratios(
-    predictor: Predictor, regions: list[ReadRegion], batch_size: int
-) -> NDArray[np.float32]:
-    """The network's ratios; a batch whose shape matters is filled up with its first region."""
-    fixed = predictor.compute.bf16 or predictor.compute.device == "cuda"
-    missing = batch_size - len(regions) if fixed else 0
-    rgb = np.stack([region.rgb for region in [*regions, *regions[:1] * missing]])
-    return predictor.predict(rgb, batch_size=batch_size)[: len(regions)]

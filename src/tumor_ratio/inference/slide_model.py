@@ -1,13 +1,30 @@
-"""A finished model and all that its folder says, in memory."""
+"""A finished model and all that its folder says, in memory; the network that answers regions."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tumor_ratio.metrics.calibration import MonotoneMap
+import numpy as np
+from numpy.typing import NDArray
+
+from tumor_ratio.errors import ConfigurationError
+from tumor_ratio.imaging.regions import Region
+from tumor_ratio.imaging.slide import Slide
+from tumor_ratio.inference.approaches.forest_model import load_forest_model
+from tumor_ratio.inference.approaches.virtual_stain_model import load_virtual_stain_model
+from tumor_ratio.inference.region_model import (
+    ANSWERS,
+    PIXEL_FOREST,
+    Answers,
+    Reading,
+    RegionModel,
+    in_batches,
+)
+from tumor_ratio.inference.region_reading import ReadRegion, RegionReader
 from tumor_ratio.models.devices import ComputeOptions
 from tumor_ratio.models.model_folder import load_regressor, read_card
 from tumor_ratio.models.prediction_options import Flips
@@ -15,8 +32,8 @@ from tumor_ratio.models.predictor import Predictor
 
 
 @dataclass(frozen=True)
-class SlideModel:
-    """What is needed to predict a slide.
+class SlideModel(RegionModel):
+    """Networks that see each region by itself; see `RegionModel`.
 
     Parameters
     ----------
@@ -28,38 +45,52 @@ class SlideModel:
     card: Mapping[str, Any]
 
     @property
-    def size_px(self) -> int:
-        """Side of a region in pixels at `mpp`."""
-        return int(self.card["patch_px"])
-
-    @property
-    def mpp(self) -> float:
-        """Micrometres per pixel of a region."""
-        return float(self.card["mpp"])
-
-    @property
     def context(self) -> float:
         """How much wider than a region the network looks; 1 where it does not look around."""
         return float(self.card.get("context", 1.0))
 
-    @property
-    def monotone(self) -> MonotoneMap:
-        """From the network's ratios to calibrated ones."""
-        return MonotoneMap.from_record(self.card["calibration"])
+    def answer(self, slide: Slide, regions: Sequence[Region], reading: Reading) -> Answers:
+        """See `RegionModel`."""
+        reader = RegionReader(slide, regions, self.context, reading.threads)
+        ratios_of = partial(_ratios, self.predictor, reading.batch_size)
+        return in_batches(reader, ratios_of, reading)
 
 
 def load_slide_model(
     folder: Path, compute: ComputeOptions | None = None, *, flips: Flips = "none"
-) -> SlideModel:
-    """Read a model folder; nothing in it is executed.
+) -> RegionModel:
+    """Read a model folder of any approach; nothing in it is executed.
 
     Parameters
     ----------
-    folder, compute, flips : see `load_regressor`.
+    folder, compute : see `load_regressor`.
+    flips : see there; of networks only.
 
     Raises
     ------
     ModelUnavailableError
         If there is no finished model in the folder.
+    ConfigurationError
+        If `flips` are asked of another approach.
     """
-    return SlideModel(load_regressor(folder, compute, flips=flips), read_card(folder))
+    card = read_card(folder)
+    if ANSWERS not in card:
+        return SlideModel(load_regressor(folder, compute, flips=flips), card)
+    if flips != "none":
+        raise ConfigurationError(
+            f"{card['approach']} does not answer flipped regions, which only networks do",
+            "leave out `prediction.flips`",
+        )
+    if card[ANSWERS] == PIXEL_FOREST:
+        return load_forest_model(folder, card)
+    return load_virtual_stain_model(folder, card, compute or ComputeOptions())
+
+
+def _ratios(
+    predictor: Predictor, batch_size: int, regions: list[ReadRegion]
+) -> NDArray[np.float32]:
+    """The network's ratios; a batch whose shape matters is filled up with its first region."""
+    fixed = predictor.compute.bf16 or predictor.compute.device == "cuda"
+    missing = batch_size - len(regions) if fixed else 0
+    rgb = np.stack([region.rgb for region in [*regions, *regions[:1] * missing]])
+    return predictor.predict(rgb, batch_size=batch_size)[: len(regions)]

@@ -17,14 +17,14 @@ from tumor_ratio.inference.domain import (
 from tumor_ratio.inference.new_slide_calibration import NewSlideCalibration
 from tumor_ratio.inference.predict_slide import check_resolution, predict_regions
 from tumor_ratio.inference.region_grid import RegionGrid
-from tumor_ratio.inference.slide_model import SlideModel
+from tumor_ratio.inference.region_model import RegionModel
 from tumor_ratio.inference.summary import FociOptions, SlideSummary, summarise_slide
 from tumor_ratio.inference.survey import survey_slide
 
 
 def predict_whole_slide(
     slide: Slide,
-    model: SlideModel,
+    model: RegionModel,
     calibration: NewSlideCalibration | None,
     declared: Mapping[str, str],
     *,

@@ -29,6 +29,7 @@ def region_class_areas(
     mpp: float,
     halo_px: int,
     block_px: int = BLOCK_PX,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> pd.DataFrame:
     """Area of each class in each region: the pixels whose most probable class it is.
 
@@ -42,6 +43,7 @@ def region_class_areas(
     mpp : micrometres a pixel of what is classified.
     halo_px : so much more is read around a block, that it comes out as in the whole slide.
     block_px : side of a block with its halo; bounds the memory.
+    on_progress : called after each block with how many are done, and how many there are.
 
     Returns
     -------
@@ -60,13 +62,14 @@ def region_class_areas(
     read = pair.read_he_at if section == "he" else pair.read_ihc_at
     counts = np.zeros((len(regions), len(class_names)), dtype=np.int64)
     boxes = np.concatenate([low, high], axis=1).astype(np.float64)
-    for block in blocks_over(
-        boxes, block_px=max(block_px, 3 * halo_px), margin_px=halo_px, stride_px=1
-    ):
+    blocks = blocks_over(boxes, block_px=max(block_px, 3 * halo_px), margin_px=halo_px, stride_px=1)
+    for done, block in enumerate(blocks, start=1):
         x, y, width, height = block.read_box
         shares = classify(read(x * scale, y * scale, (width, height), mpp))
         best = shares[halo_px : height - halo_px, halo_px : width - halo_px].argmax(axis=2)
         _add(counts, best, low - (block.left, block.top), high - (block.left, block.top))
+        if on_progress is not None:
+            on_progress(done, len(blocks))
     return pd.DataFrame(
         {
             "region_id": np.repeat(regions["region_id"].to_numpy(), len(class_names)),

@@ -15,6 +15,8 @@ from tumor_ratio.models.pixel_classifier import PixelClassifier
 from tumor_ratio.models.pixel_forest import PixelForest
 
 FORMAT = "tumor-ratio pixel forest 1"
+FOREST_FILE = "forest.safetensors"
+"""Its name in a model's folder."""
 REMEDY = "train it again, or point the setting at a file that this project wrote"
 
 _ARRAYS = {

@@ -118,13 +118,18 @@ def locate_segmenter(choice: str) -> SegmenterRef:
     ModelUnavailableError
         If the folder is missing or incomplete, or the download is impossible.
     """
-    folder = model_folder(choice)
     digest = hashlib.sha256()
-    card = [CARD_FILE] if (folder / CARD_FILE).is_file() else []
-    for name in (*MODEL_FILES, *card, _weights_in(folder).name):
-        digest.update(name.encode())
-        digest.update((folder / name).read_bytes())
+    for file in model_files(choice):
+        digest.update(file.name.encode())
+        digest.update(file.read_bytes())
     return SegmenterRef(choice=choice, digest=digest.hexdigest()[:16])
+
+
+def model_files(choice: str) -> list[Path]:
+    """All that a segmenter consists of; errors as of `model_folder`."""
+    folder = model_folder(choice)
+    card = [CARD_FILE] if (folder / CARD_FILE).is_file() else []
+    return [folder / name for name in (*MODEL_FILES, *card, _weights_in(folder).name)]
 
 
 def model_folder(choice: str) -> Path:

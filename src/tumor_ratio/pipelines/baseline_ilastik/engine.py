@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 from tumor_ratio.ilastik.headless import HeadlessIlastik
 from tumor_ratio.labelling.pixel_classes import Classify
-from tumor_ratio.models.forest_file import read_forest
+from tumor_ratio.models.forest_file import FOREST_FILE, read_forest
 from tumor_ratio.processes import own_threads
 
 if TYPE_CHECKING:
     from tumor_ratio.datasets.trained_model import ModelRef
 
-FOREST, PROJECT = "forest.safetensors", "labels.ilp"
-"""Files of a model's folder: the forest, and the strokes that it grew of, for ilastik to open."""
+PROJECT = "labels.ilp"
+"""File of a model's folder: the strokes that the forest grew of, for ilastik to open."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def classifier_of(model: ModelRef, engine: IlastikEngine | None) -> Classify:
         If the model's forest is damaged.
     """
     if engine is None:
-        return read_forest(model.folder / FOREST)
+        return read_forest(model.folder / FOREST_FILE)
     return HeadlessIlastik(
         engine.executable,
         engine.project or model.folder / PROJECT,

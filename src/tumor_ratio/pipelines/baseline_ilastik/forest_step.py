@@ -24,12 +24,12 @@ from tumor_ratio.imaging.feature_selection import FeatureSelection
 from tumor_ratio.imaging.pixel_features import FeaturePlan
 from tumor_ratio.imaging.regions import Region
 from tumor_ratio.labelling.declaration_checks import Section
-from tumor_ratio.models.forest_file import write_forest
+from tumor_ratio.models.forest_file import FOREST_FILE, write_forest
 from tumor_ratio.models.forest_fit import N_TREES
 from tumor_ratio.models.forest_growth import grow_classifier
 from tumor_ratio.models.pixel_classifier import PixelClassifier
 from tumor_ratio.phantom.strokes import BACKGROUND, CLASSES
-from tumor_ratio.pipelines.baseline_ilastik.engine import FOREST, PROJECT
+from tumor_ratio.pipelines.baseline_ilastik.engine import PROJECT
 from tumor_ratio.pipelines.baseline_ilastik.params import PixelForestParams, SectionParams
 from tumor_ratio.reporting.stamps import TrainingData, stamps_for
 from tumor_ratio.steps import step
@@ -153,7 +153,7 @@ def train_section_forest(
     training_data: TrainingData = "phantom" if phantoms else "real"
     stamps = stamps_for(training_data)
     if made is not None:
-        write_forest(made, folder / FOREST, stamps)
+        write_forest(made, folder / FOREST_FILE, stamps)
     return {
         "approach": "ilastik",
         "section": section,

@@ -10,11 +10,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tumor_ratio.cohort.origin import training_origin
 from tumor_ratio.cohort.pair import Cohort
 from tumor_ratio.datasets.partition_folder import PartitionRef
 from tumor_ratio.datasets.trained_model import ModelRef
 from tumor_ratio.errors import ConfigurationError
 from tumor_ratio.imaging.regions import regions_of
+from tumor_ratio.inference.calibrating import calibrate_model
+from tumor_ratio.inference.calibration_areas import area_tasks
+from tumor_ratio.inference.new_slide_calibration import NewSlideCalibration
 from tumor_ratio.label_methods import ILASTIK
 from tumor_ratio.labelling.declaration_checks import Section
 from tumor_ratio.metrics.class_ratios import class_ratio
@@ -23,6 +27,7 @@ from tumor_ratio.metrics.section_agreement import NUCLEI, section_agreement
 from tumor_ratio.pipelines.baseline_ilastik.classify_step import classify_slide
 from tumor_ratio.pipelines.baseline_ilastik.estimation import (
     APPROACH,
+    REFERENCE,
     account_of,
     mapped_predictions,
 )
@@ -34,6 +39,7 @@ from tumor_ratio.pipelines.baseline_ilastik.placing import (
     strokes_on,
 )
 from tumor_ratio.pipelines.baseline_ilastik.projects import engine_of, project_of_user
+from tumor_ratio.pipelines.baseline_ilastik.slide_model import assemble_forest
 from tumor_ratio.reporting.stamps import CIRCULAR, stamps_for
 from tumor_ratio.schemas import ClassAreas, RatioLabels, SectionAgreement, Strokes
 from tumor_ratio.steps import SlideTasks
@@ -182,6 +188,65 @@ def estimate_he(
     predictions, maps = mapped_predictions(shares, labels, folds, params.protocol)
     stamped = {**maps, "stamps": list(stamps_for(he_forest.card["training_data"]))}
     return predictions, shares, stamped, account_of(he_forest.card, maps)
+
+
+def assemble_model(
+    cohort: Cohort,
+    patches: pd.DataFrame,
+    folds: pd.DataFrame,
+    he_forest: ModelRef,
+    share_maps: dict[str, Any],
+    params: IlastikParams,
+) -> partial[dict[str, Any]]:
+    """What new slides need: the forest and the maps; the model dataset puts it together."""
+    training = slides_of(folds, params.protocol, "train")
+    pairs = [pair for pair in cohort if pair.slide_id in training]
+    size = patches.iloc[0] if len(patches) else {"size_px": 0, "mpp": 0.0}
+    return partial(
+        assemble_forest,
+        he_forest,
+        share_maps,
+        int(size["size_px"]),
+        float(size["mpp"]),
+        params.min_nuclei_um2,
+        bool(params.executable),
+        {
+            "approach": APPROACH,
+            "protocol": params.protocol,
+            "label_method": params.label_method,
+            "reference": REFERENCE,
+            "slides": {"train": sorted(pair.slide_id for pair in pairs)},
+            **training_origin(pairs, he_forest.card["training_data"]),
+        },
+    )
+
+
+def measure_areas(
+    cohort: Cohort, patches: pd.DataFrame, folds: pd.DataFrame, params: IlastikParams
+) -> SlideTasks:
+    """Weights that prediction would give to patches of the slides that calibrate intervals."""
+    return area_tasks(cohort, patches, folds, params.protocol)
+
+
+def calibrate_for_new_slides(
+    cohort: Cohort,
+    patches: pd.DataFrame,
+    ratio_labels: pd.DataFrame,
+    folds: pd.DataFrame,
+    predictions: pd.DataFrame,
+    calibration_areas: Parts,
+    slide_appearance: Parts,
+    slide_model: ModelRef,
+    params: IlastikParams,
+) -> NewSlideCalibration:
+    """Intervals, threshold, scale of areas and domain of the model for new slides."""
+    return calibrate_model(
+        slide_model.card,
+        *(cohort, patches, ratio_labels, folds, predictions),
+        *(calibration_areas, slide_appearance),
+        label_method=params.label_method,
+        protocol=params.protocol,
+    )
 
 
 def compare_sections(

@@ -7,7 +7,15 @@ from kedro.pipeline import Node, Pipeline
 from tumor_ratio.pipelines.baseline_ilastik import figures, nodes
 from tumor_ratio.pipelines.baseline_ilastik.estimation import APPROACH
 
-SHARED_INPUTS = {"cohort", "tiles", "patches", "pair_quality", "ratio_labels", "folds"}
+SHARED_INPUTS = {
+    "cohort",
+    "slide_appearance",
+    "tiles",
+    "patches",
+    "pair_quality",
+    "ratio_labels",
+    "folds",
+}
 
 
 def create_pipeline(**_: object) -> Pipeline:
@@ -72,6 +80,34 @@ def create_pipeline(**_: object) -> Pipeline:
                 ],
                 ["predictions", "he_shares", "share_maps", "account"],
                 name="estimate_he",
+            ),
+            Node(
+                nodes.assemble_model,
+                ["cohort", "patches", "folds", "he_forest", "share_maps", params],
+                "slide_model",
+                name="assemble_model",
+            ),
+            Node(
+                nodes.measure_areas,
+                ["cohort", "patches", "folds", params],
+                "calibration_areas",
+                name="measure_areas",
+            ),
+            Node(
+                nodes.calibrate_for_new_slides,
+                [
+                    "cohort",
+                    "patches",
+                    "ratio_labels",
+                    "folds",
+                    "predictions",
+                    "calibration_areas",
+                    "slide_appearance",
+                    "slide_model",
+                    params,
+                ],
+                "new_slide_calibration",
+                name="calibrate_for_new_slides",
             ),
             Node(
                 nodes.compare_sections,

@@ -9,6 +9,7 @@ from tumor_ratio.pipelines.gan_translation.training_step import APPROACH
 
 SHARED_INPUTS = {
     "cohort",
+    "slide_appearance",
     "tiles",
     "patches",
     "pair_quality",
@@ -91,6 +92,45 @@ def create_pipeline(**_: object) -> Pipeline:
                 ],
                 ["virtual_ratios", "predictions", "calibration", "account"],
                 name="estimate",
+            ),
+            Node(
+                nodes.assemble_model,
+                [
+                    "cohort",
+                    "tiles",
+                    "patches",
+                    "folds",
+                    "model",
+                    "calibration",
+                    MODEL,
+                    SEGMENTATION,
+                    RATIOS,
+                    PARAMS,
+                ],
+                "slide_model",
+                name="assemble_model",
+            ),
+            Node(
+                nodes.measure_areas,
+                ["cohort", "patches", "folds", PARAMS],
+                "calibration_areas",
+                name="measure_areas",
+            ),
+            Node(
+                nodes.calibrate_for_new_slides,
+                [
+                    "cohort",
+                    "patches",
+                    "ratio_labels",
+                    "folds",
+                    "predictions",
+                    "calibration_areas",
+                    "slide_appearance",
+                    "slide_model",
+                    PARAMS,
+                ],
+                "new_slide_calibration",
+                name="calibrate_for_new_slides",
             ),
             Node(
                 nodes.score,
@@ -176,7 +216,7 @@ def create_load_size_pipeline() -> Pipeline:
     return Pipeline(
         template,
         namespace=APPROACH,
-        inputs=SHARED_INPUTS - {"ihc_nuclei", "he_nuclei"},
+        inputs=SHARED_INPUTS - {"slide_appearance", "ihc_nuclei", "he_nuclei"},
         parameters=SHARED_PARAMETERS,
         tags=[f"approach.{load_sizes.SWEEP}"],
     )

@@ -13,18 +13,13 @@ from tumor_ratio.cohort.pair import Cohort
 from tumor_ratio.datasets.partition_folder import PartitionRef
 from tumor_ratio.datasets.trainings import ModelRef
 from tumor_ratio.errors import ConfigurationError
-from tumor_ratio.imaging.appearance import Appearance
 from tumor_ratio.imaging.regions import regions_of
-from tumor_ratio.inference.domain import trained_domain
-from tumor_ratio.inference.new_slide_calibration import (
-    NewSlideCalibration,
-    calibrated_for_new_slides,
-)
+from tumor_ratio.inference.calibrating import calibrate_model
+from tumor_ratio.inference.calibration_areas import area_tasks
+from tumor_ratio.inference.new_slide_calibration import NewSlideCalibration
 from tumor_ratio.metrics.calibration import MonotoneMap
 from tumor_ratio.metrics.folds import FIRST, FoldKey, check_folds, keys_of, slides_of
 from tumor_ratio.pipelines.regression import sampling
-from tumor_ratio.pipelines.regression.area_step import hematoxylin_areas
-from tumor_ratio.pipelines.regression.calibration_regions import calibration_regions
 from tumor_ratio.pipelines.regression.fold_names import fold_of, name_folds
 from tumor_ratio.pipelines.regression.fold_predictions import predict_in_folds
 from tumor_ratio.pipelines.regression.params import RegressionParams
@@ -172,18 +167,8 @@ def calibrate(
 def measure_areas(
     cohort: Cohort, patches: pd.DataFrame, folds: pd.DataFrame, params: RegressionParams
 ) -> SlideTasks:
-    """Weights that prediction would give to patches of the slides that calibrate intervals.
-
-    These are the test slides of the first fold: of its model, which is the published one.
-    """
-    key, *_ = keys_of(folds, params.protocol) or [FIRST]
-    slides = slides_of(folds, params.protocol, "test", key=key)
-    tasks = {}
-    for pair in cohort:
-        own = regions_of(patches, pair.slide_id)
-        if pair.slide_id in slides and pair.he is not None and len(own):
-            tasks[pair.slide_id] = partial(hematoxylin_areas, pair.he, own)
-    return tasks
+    """Weights that prediction would give to patches of the slides that calibrate intervals."""
+    return area_tasks(cohort, patches, folds, params.protocol)
 
 
 def calibrate_for_new_slides(
@@ -199,25 +184,19 @@ def calibrate_for_new_slides(
 ) -> NewSlideCalibration:
     """Intervals, threshold, scale of areas and domain of the published model, the first fold's."""
     card = next(iter(models.values())).card
-    empty = pd.DataFrame({"region_id": pd.Series(dtype=str), "hematoxylin_um2": []})
-    regions = calibration_regions(
+    return calibrate_model(
+        card,
+        cohort,
         patches,
         ratio_labels,
         folds,
         predictions,
-        pd.concat([empty, *(part.load() for part in calibration_areas.values())]),
+        calibration_areas,
+        slide_appearance,
         label_method=params.label_method,
         protocol=params.protocol,
         key=fold_of(card),
     )
-    trained = set(card["slides"]["train"])
-    appearances = {
-        slide_id: Appearance.from_record(part.load())
-        for slide_id, part in slide_appearance.items()
-        if slide_id in trained
-    }
-    domain = trained_domain([pair for pair in cohort if pair.slide_id in trained], appearances)
-    return calibrated_for_new_slides(card, regions, domain)
 
 
 def _keys_in(table: pd.DataFrame) -> list[FoldKey]:

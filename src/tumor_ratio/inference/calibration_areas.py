@@ -1,15 +1,19 @@
-"""What each patch of one slide weighs at prediction, as one step."""
+"""What patches of calibration slides weigh at prediction: one step a slide."""
 
 from __future__ import annotations
+
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
+from tumor_ratio.cohort.pair import Cohort
 from tumor_ratio.imaging.nuclear_area import hematoxylin_area_um2, hematoxylin_threshold
 from tumor_ratio.imaging.patches import PatchReader
-from tumor_ratio.imaging.regions import iter_regions
+from tumor_ratio.imaging.regions import iter_regions, regions_of
 from tumor_ratio.imaging.slide import Slide
-from tumor_ratio.steps import step
+from tumor_ratio.metrics.folds import FIRST, keys_of, slides_of
+from tumor_ratio.steps import SlideTasks, step
 
 STAIN_SAMPLE = 64
 """Patches, spread over the slide, that its threshold is taken from."""
@@ -46,3 +50,27 @@ def hematoxylin_areas(slide: Slide, patches: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {"region_id": patches["region_id"].to_numpy(), "hematoxylin_um2": np.array(areas)}
     )
+
+
+def area_tasks(
+    cohort: Cohort, patches: pd.DataFrame, folds: pd.DataFrame, protocol: str
+) -> SlideTasks:
+    """Weights of the patches of the slides that calibrate intervals, one task a slide.
+
+    These are the test slides of the first fold: of its model, which is the published one.
+
+    Parameters
+    ----------
+    cohort : the slides.
+    patches : `schemas.Regions`.
+    folds : `schemas.Folds`.
+    protocol : whose folds.
+    """
+    key, *_ = keys_of(folds, protocol) or [FIRST]
+    slides = slides_of(folds, protocol, "test", key=key)
+    tasks = {}
+    for pair in cohort:
+        own = regions_of(patches, pair.slide_id)
+        if pair.slide_id in slides and pair.he is not None and len(own):
+            tasks[pair.slide_id] = partial(hematoxylin_areas, pair.he, own)
+    return tasks

@@ -1,0 +1,1 @@
+"""How approaches other than networks answer the regions of a new slide."""
