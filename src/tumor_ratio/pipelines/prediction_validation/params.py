@@ -19,7 +19,7 @@ class PredictionValidationParams(Params):
     """Which slides are drawn, how they are predicted, and how the scores are grouped."""
 
     phantoms: PhantomParams = PhantomParams(
-        family="final", n_slides=16, width_um=880, height_um=880, seed=211
+        family="final", n_slides=24, width_um=880, height_um=880, seed=211
     )
     """The slides; the seed must not be that of slides that the model has seen."""
     labellings: tuple[Labelling, ...] = (0.1, 0.3, 0.6, 0.9)

@@ -272,7 +272,10 @@ def _foci(summary: SlideSummary, truth: TrueField, options: SlideOptions) -> lis
     )
     scores = lesion_scores(summary.foci, true, options.diameter_edges_um)
     columns = ["from_um", "to_um", "n_truth", "n_found", "n_predicted", "n_right"]
-    return [dict(row) for row in scores[columns].to_dict("records")]
+    return [
+        {str(name): value for name, value in row.items()}
+        for row in scores[columns].to_dict("records")
+    ]
 
 
 def _plain(value: Any) -> Any:
