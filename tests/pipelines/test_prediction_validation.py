@@ -216,7 +216,7 @@ def test_labelling_raises_the_truth_and_leaves_the_tumor(validated):
         assert drawn["true_stained_mm2"] == high["true_stained_mm2"]
         assert high["he_true"] > drawn["he_true"]
     # Nearly half of the tissue of p02 is tumor. (Positive nuclei are larger: fewer of them fit.)
-    assert high["he_true"] > drawn["he_true"] + 0.1
+    assert high["he_true"] > drawn["he_true"] + 0.03
 
 
 def test_fingerprints_tell_conditions_and_calibrations_apart(model, tmp_path):
