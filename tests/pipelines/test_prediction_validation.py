@@ -320,12 +320,26 @@ def test_areas_are_compared_as_sums_over_slides(tables):
     assert own["stained_error"] == pytest.approx(1.96 / 2 - 1)
     assert own["largest_stained_error"] == pytest.approx(0.06)
     assert own["rich_error"] == pytest.approx(0.9 / 0.8 - 1)
+    assert own["rich_error_by_slide"] == pytest.approx((0.1 + 0.2) / 0.8)
+    assert own["rich_error_lower"] < own["rich_error"] < own["rich_error_upper"]
     assert own["rich_over_tumor"] == pytest.approx(1.0 / 0.5)
     assert own["true_rich_over_tumor"] == pytest.approx(1.5 / 0.5)
     assert own["tumor_found"] == pytest.approx(0.4 / 0.5)
     assert own["tumor_in_rich"] == pytest.approx(0.4 / 1.0)
     curve = tables[2].set_index("condition").loc["as drawn"]
     assert curve[["rich_mm2", "true_rich_mm2"]].tolist() == pytest.approx([0.9, 0.8])
+
+
+def test_the_interval_of_a_ratio_of_sums_holds_it_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    held = []
+    for _ in range(1000):
+        wholes = rng.gamma(2.0, 0.1, 24)
+        parts = np.maximum(0.9 * wholes + rng.normal(0, 0.03, 24), 0)
+        lower, upper = scores.ratio_of_sums_interval(parts, wholes)
+        held.append(lower <= 0.9 <= upper)
+    assert np.mean(held) == pytest.approx(0.95, abs=0.025)
+    assert np.isnan(scores.ratio_of_sums_interval(np.array([1.0]), np.array([1.0]))).all()
 
 
 def test_foci_are_pooled_over_slides(tables):
@@ -359,6 +373,7 @@ def test_metrics_are_of_slides_as_drawn_and_the_text_says_what_was_asked(tables)
     assert "validation_focus_precision" not in metrics
     text = validation_text(slides, areas, foci, intervals, ["STAMP"])
     assert "+12.5% in sum (asked: within 10%, NOT met)" in text
+    assert "make 38% of the true area" in text
     assert "at most 6.0% on a slide (asked: within 3%, NOT met)" in text
     assert "is not the tumor's area" in text
     assert "(4.00 times the tumor)" in text

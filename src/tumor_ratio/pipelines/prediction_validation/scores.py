@@ -9,8 +9,9 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from tumor_ratio.metrics.aggregation import slide_means
+from tumor_ratio.metrics.aggregation import Interval, slide_means, student_interval
 
 AS_DRAWN: Final = "as drawn"
 ALL: Final = "all"
@@ -48,14 +49,18 @@ def area_rows(slides: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        `stained_error` and `rich_error`: relative error of the sums; `largest_stained_error`: of
-        one slide. `rich_over_tumor`, `true_rich_over_tumor`: the rich area, predicted and true (of
+        `stained_error` and `rich_error`: relative error of the sums, the latter with its interval
+        over slides, see `ratio_of_sums_interval`; `largest_stained_error`: of one slide;
+        `rich_error_by_slide`: sum of the slides' absolute errors over the true sum, in which they
+        do not cancel. `rich_over_tumor`, `true_rich_over_tumor`: the rich area, predicted and true (of
         true tissue on all cells), over the area of tumor. `tumor_found`: share of the tumor that
         lies in cells predicted rich; `tumor_in_rich`: share of the predicted rich area that is
         tumor. NaN where undefined.
     """
     rows = []
     for condition, part in slides.groupby("condition", sort=False):
+        rich, true_rich = part["rich_mm2"].to_numpy(), part["true_rich_mm2"].to_numpy()
+        lower, upper = ratio_of_sums_interval(rich, true_rich)
         total = part[[name for name in part if str(name).endswith("_mm2")]].sum(min_count=1)
         rows.append(
             {
@@ -67,6 +72,11 @@ def area_rows(slides: pd.DataFrame) -> pd.DataFrame:
                 "stained_error": _over(total["stained_mm2"], total["true_stained_mm2"]) - 1,
                 "largest_stained_error": float(part["stained_error"].abs().max()),
                 "rich_error": _over(total["rich_mm2"], total["true_rich_mm2"]) - 1,
+                "rich_error_lower": lower - 1,
+                "rich_error_upper": upper - 1,
+                "rich_error_by_slide": _over(
+                    float(np.nansum(np.abs(rich - true_rich))), total["true_rich_mm2"]
+                ),
                 "rich_over_tumor": _over(total["reported_rich_mm2"], total["tumor_mm2"]),
                 "true_rich_over_tumor": _over(total["true_rich_all_mm2"], total["tumor_mm2"]),
                 "tumor_found": _over(total["tumor_in_rich_mm2"], total["tumor_mm2"]),
@@ -74,6 +84,33 @@ def area_rows(slides: pd.DataFrame) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
+
+
+def ratio_of_sums_interval(
+    parts: NDArray[np.float64], wholes: NDArray[np.float64], confidence: float = 0.95
+) -> Interval:
+    """Student's t interval of sum(parts) / sum(wholes) over slides.
+
+    With R that ratio, the residuals are d = part - R whole; the standard error is
+    sqrt(n / (n - 1) sum(d^2)) / sum(wholes) (Cochran 1977, Sampling Techniques, 6.4).
+
+    Parameters
+    ----------
+    parts, wholes : (N,) a number a slide; slides with NaN are left out.
+    confidence : of the interval.
+
+    Returns
+    -------
+    Interval
+        NaN with fewer than two slides, or where the wholes sum to 0.
+    """
+    used = np.isfinite(parts) & np.isfinite(wholes)
+    parts, wholes = parts[used], wholes[used]
+    if len(parts) < 2 or not wholes.sum() > 0:
+        return Interval(math.nan, math.nan)
+    ratio = parts.sum() / wholes.sum()
+    # The interval of the mean of these is that of the ratio: their mean is R.
+    return student_interval(ratio + (parts - ratio * wholes) / wholes.mean(), confidence)
 
 
 def curve_rows(results: Mapping[tuple[str, str], Mapping[str, Any]]) -> pd.DataFrame:
@@ -161,7 +198,8 @@ def validation_metrics(
     Undefined figures are left out.
     """
     own = areas[areas["condition"] == AS_DRAWN].iloc[0]
-    names = ("stained_error", "largest_stained_error", "rich_error", "tumor_found", "tumor_in_rich")
+    names = ("stained_error", "largest_stained_error", "rich_error", "rich_error_by_slide")
+    names += ("tumor_found", "tumor_in_rich")
     found = {name: float(own[name]) for name in names}
     overall = foci[(foci["condition"] == AS_DRAWN) & _is_total(foci)]
     for name in ("recall", "precision"):

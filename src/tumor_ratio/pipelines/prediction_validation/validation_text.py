@@ -49,9 +49,12 @@ def validation_text(
     lines += [
         f"stained tissue: {_percent(own['stained_error'])} in sum, at most "
         f"{own['largest_stained_error']:.1%} on a slide ({stained})",
-        f"Ki-67-rich area at tau {_number(own['tau'])}: {_number(own['rich_mm2'])} mm2, true "
+        f"Ki-67-rich area at tau {_number(own['tau'], 3)}: {_number(own['rich_mm2'])} mm2, true "
         f"{_number(own['true_rich_mm2'])} mm2 on the same cells: "
         f"{_percent(own['rich_error'])} in sum ({rich})",
+        f"  95 % interval over slides {_percent(own['rich_error_lower'])} to "
+        f"{_percent(own['rich_error_upper'])}; the slides' own errors, which cancel in the sum, "
+        f"make {_share(own['rich_error_by_slide'])} of the true area",
         *_slide_lines(drawn),
         "",
         "foci by diameter (smallest detectable: "
@@ -72,10 +75,11 @@ def validation_text(
 
 
 def _slide_lines(drawn: pd.DataFrame) -> list[str]:
+    known = drawn[drawn["rich_mm2"].notna()]
     return [
         f"  {row['slide_id']}  burden {row['burden']:.2f}  rich {_number(row['rich_mm2'])} mm2, "
         f"true {_number(row['true_rich_mm2'])} mm2"
-        for row in drawn.to_dict("records")
+        for row in known.to_dict("records")
     ]
 
 
@@ -84,8 +88,10 @@ def _focus_lines(foci: pd.DataFrame) -> list[str]:
         return ["  none: there is no tau"]
     rows = []
     for row in foci.to_dict("records"):
-        total = row["from_um"] == 0 and math.isinf(row["to_um"])
-        name = ALL if total else f"{row['from_um']:g} to {row['to_um']:g} um"
+        last = math.isinf(row["to_um"])
+        name = f"{row['from_um']:g} um and more" if last else ""
+        name = name or f"{row['from_um']:g} to {row['to_um']:g} um"
+        name = ALL if last and row["from_um"] == 0 else name
         rows.append(
             f"  {name:<16} recall {_number(row['recall'])} ({row['n_found']} of {row['n_truth']}), "
             f"precision {_number(row['precision'])} ({row['n_right']} of {row['n_predicted']})"
@@ -94,21 +100,27 @@ def _focus_lines(foci: pd.DataFrame) -> list[str]:
 
 
 def _interval_lines(intervals: pd.DataFrame) -> list[str]:
+    known = intervals[intervals["n_slides"] > 0]
+    if known.empty:
+        return ["  none"]
     return [
         f"  {row['level']:<7} {row['reference']:<13} burden {row['burden']:<12} coverage "
         f"{_number(row['coverage'])}, width {_number(row['width'])} ({row['n_slides']} slides, "
         f"{row['n_withheld']} withheld)"
-        for row in intervals.to_dict("records")
+        for row in known.to_dict("records")
     ]
 
 
 def _tumor_lines(areas: pd.DataFrame) -> list[str]:
+    known = areas[areas["tau"].notna()]
+    if known.empty:
+        return ["  undefined: there is no tau"]
     return [
         f"  {row['condition']:<14} tumor {_number(row['tumor_mm2'])} mm2, rich predicted "
         f"{_number(row['reported_rich_mm2'])} ({_number(row['rich_over_tumor'])} times the tumor), "
         f"true {_number(row['true_rich_all_mm2'])} ({_number(row['true_rich_over_tumor'])} times); "
         f"of the tumor {_number(row['tumor_found'])} is rich"
-        for row in areas.to_dict("records")
+        for row in known.to_dict("records")
     ]
 
 
@@ -118,6 +130,10 @@ def _number(value: float, digits: int = 2) -> str:
 
 def _percent(value: float) -> str:
     return "undefined" if math.isnan(value) else f"{value:+.1%}"
+
+
+def _share(value: float) -> str:
+    return "undefined" if math.isnan(value) else f"{value:.0%}"
 
 
 def _asked(value: float, most: float) -> str:
