@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 import pickle
+import re
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -373,7 +375,12 @@ def test_metrics_are_of_slides_as_drawn_and_the_text_says_what_was_asked(tables)
     assert "validation_focus_precision" not in metrics
     text = validation_text(slides, areas, foci, intervals, ["STAMP"])
     assert "+12.5% in sum (asked: within 10%, NOT met)" in text
-    assert "make 38% of the true area" in text
+    assert re.search("make 3[78]% of the true area", text)
+    close = areas.assign(rich_error=0.05)
+    text_of = partial(validation_text, slides, foci=foci, intervals=intervals, stamps=[])
+    assert "10%, met by these slides, not shown for others)" in text_of(close)
+    sure = close.assign(rich_error_lower=0.01, rich_error_upper=0.09)
+    assert "10%, met)" in text_of(sure)
     assert "at most 6.0% on a slide (asked: within 3%, NOT met)" in text
     assert "is not the tumor's area" in text
     assert "(4.00 times the tumor)" in text

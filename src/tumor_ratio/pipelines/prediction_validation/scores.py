@@ -52,9 +52,9 @@ def area_rows(slides: pd.DataFrame) -> pd.DataFrame:
         `stained_error` and `rich_error`: relative error of the sums, the latter with its interval
         over slides, see `ratio_of_sums_interval`; `largest_stained_error`: of one slide;
         `rich_error_by_slide`: sum of the slides' absolute errors over the true sum, in which they
-        do not cancel. `rich_over_tumor`, `true_rich_over_tumor`: the rich area, predicted and true (of
-        true tissue on all cells), over the area of tumor. `tumor_found`: share of the tumor that
-        lies in cells predicted rich; `tumor_in_rich`: share of the predicted rich area that is
+        do not cancel. `rich_over_tumor`, `true_rich_over_tumor`: the rich area, predicted and true
+        (of true tissue on all cells), over the area of tumor. `tumor_found`: share of the tumor
+        that lies in cells predicted rich; `tumor_in_rich`: share of the predicted rich area that is
         tumor. NaN where undefined.
     """
     rows = []
@@ -198,8 +198,8 @@ def validation_metrics(
     Undefined figures are left out.
     """
     own = areas[areas["condition"] == AS_DRAWN].iloc[0]
-    names = ("stained_error", "largest_stained_error", "rich_error", "rich_error_by_slide")
-    names += ("tumor_found", "tumor_in_rich")
+    names = ["stained_error", "largest_stained_error", "rich_error", "rich_error_by_slide"]
+    names += ["tumor_found", "tumor_in_rich"]
     found = {name: float(own[name]) for name in names}
     overall = foci[(foci["condition"] == AS_DRAWN) & _is_total(foci)]
     for name in ("recall", "precision"):

@@ -46,6 +46,9 @@ def validation_text(
     lines = [f"New slides against the truth: {own['n_slides']} phantoms as drawn", ""]
     stained = _asked(own["largest_stained_error"], ERROR_STAINED)
     rich = _asked(own["rich_error"], ERROR_RICH)
+    bounds = own[["rich_error_lower", "rich_error_upper"]].astype("float64")
+    if abs(own["rich_error"]) <= ERROR_RICH and not (bounds.abs() <= ERROR_RICH).all():
+        rich += " by these slides, not shown for others"
     lines += [
         f"stained tissue: {_percent(own['stained_error'])} in sum, at most "
         f"{own['largest_stained_error']:.1%} on a slide ({stained})",
