@@ -173,9 +173,11 @@ def test_the_true_field_counts_every_nucleus_and_all_tumor_once(drawn):
     assert (truth.tissue * 55.0**2).sum() == pytest.approx(truth.stained_um2, rel=1e-3)
     mask, step_um = truth_tumor_mask(truth_dir)
     assert truth.tumor_um2.sum() == pytest.approx(mask.sum() * step_um**2, rel=1e-6)
-    at = np.unravel_index(truth.tumor_um2.argmax(), truth.tumor_um2.shape)
-    window = mask[int(at[0] * 55 // 4) : int((at[0] + 1) * 55 // 4)]
-    assert window[:, int(at[1] * 55 // 4) : int((at[1] + 1) * 55 // 4)].mean() > mask.mean()
+    place = np.arange(mask.shape[0]) * step_um // 55
+    for row, column in ((1, 4), (4, 1), (2, 3)):
+        own = mask[np.ix_(place == row, place == column)].sum() * step_um**2
+        assert truth.tumor_um2[row, column] == pytest.approx(own)
+    assert not np.allclose(truth.tumor_um2, truth.tumor_um2.T)
 
 
 def test_true_tissue_has_the_planned_share_without_large_lumens(drawn):
