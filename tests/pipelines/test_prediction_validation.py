@@ -19,6 +19,8 @@ from tumor_ratio.cohort.pair import Cohort
 from tumor_ratio.datasets.fingerprint import fingerprint
 from tumor_ratio.datasets.trained_model import ModelRef
 from tumor_ratio.errors import ConfigurationError, SlideError
+from tumor_ratio.imaging.appearance import Appearance, slide_appearance
+from tumor_ratio.imaging.slide import open_slide
 from tumor_ratio.inference.domain import TrainedDomain
 from tumor_ratio.inference.fields import RatioField
 from tumor_ratio.inference.new_slide_calibration import NewSlideCalibration
@@ -61,8 +63,15 @@ class Part:
         return self.value
 
 
+def look_of(name: str, folder: Path) -> Appearance:
+    planned = nodes.plan_validation(NOBODY, PARAMS)[name]
+    files = render_pair(planned, folder)
+    return slide_appearance(open_slide(files.he_path, slide_id="s", mpp=planned.mpp))
+
+
 def make_model(folder: Path, *, calibrated: bool) -> ModelRef:
-    """An untrained network that answers about 0.3; any look of a slide is its training's."""
+    """An untrained network that answers about 0.3, which its map makes 0.27; its training slides
+    looked like those that it is asked about."""
     network = build_regressor(Architecture("test_resnet", 64), BackboneOptions(), seed=0)
     network.start_at(0.3)
     normalisation = Normalisation((0.5, 0.5, 0.5), (0.25, 0.25, 0.25), "training_patches")
@@ -72,9 +81,10 @@ def make_model(folder: Path, *, calibrated: bool) -> ModelRef:
         normalisation,
         {"approach": "mine", "mpp": 1.0, "training_data": "phantom", "fingerprint": "f" * 64},
     )
-    card["calibration"] = {"knots": [0.0, 1.0], "values": [0.0, 1.0]}
+    card["calibration"] = {"knots": [0.0, 1.0], "values": [0.0, 0.9]}
     (folder / "card.json").write_text(json.dumps(card))
     if calibrated:
+        looks = [look_of(name, folder / "drawn") for name in NAMES[:2]]
         calibration = NewSlideCalibration(
             model="f" * 64,
             approach="mine",
@@ -90,7 +100,9 @@ def make_model(folder: Path, *, calibrated: bool) -> ModelRef:
             tau_reason="",
             area_map=MonotoneMap((0.0, 1.0), (0.0, 1.0)),
             area_reason="",
-            domain=TrainedDomain({name: ["phantom"] for name in ("species", "organ", "stain")}),
+            domain=TrainedDomain(
+                {name: ["phantom"] for name in ("species", "organ", "stain")}, (*looks * 3,)
+            ),
         )
         (folder / "calibration.json").write_text(json.dumps(calibration.to_record()))
     return ModelRef(folder, card)
@@ -197,7 +209,14 @@ def test_a_slide_is_predicted_and_held_against_its_truth(validated):
         # The network answers about 0.3 everywhere: all scored tissue is rich.
         assert slide["reported_rich_mm2"] >= slide["rich_mm2"] > 0.8 * slide["stained_mm2"] - 0.01
         assert 0 <= slide["true_rich_mm2"] <= slide["rich_mm2"]
-        assert slide["tumor_in_rich_mm2"] <= slide["tumor_mm2"]
+        assert 0.7 * slide["tumor_mm2"] < slide["tumor_in_rich_mm2"] <= slide["tumor_mm2"]
+        assert slide["interval"] == ""
+        assert slide["lower"] < slide["tumor_ratio"] < slide["upper"]
+        assert not np.allclose(regions["ihc_true"], regions["he_true"], equal_nan=True)
+        # What is held against references is the calibrated ratio, with its own bounds.
+        low, high = regions["tumor_ratio"].min(), regions["tumor_ratio"].max()
+        assert low - 1e-9 <= slide["tumor_ratio"] <= high + 1e-9
+        assert ((regions["lower"] < low) & (regions["upper"] > high)).all()
         curve = pd.DataFrame(part.value["curve"]).set_index("tau")
         assert curve.loc[TAU].tolist() == pytest.approx([slide["rich_mm2"], slide["true_rich_mm2"]])
         known = regions["ihc_true"].notna()
