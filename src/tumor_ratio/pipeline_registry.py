@@ -17,6 +17,7 @@ from tumor_ratio.pipelines import (
     nuclei_export,
     nuclei_training,
     prediction,
+    prediction_validation,
     regression,
     stress,
 )
@@ -28,6 +29,7 @@ ON_REQUEST = (
     "label_validation",
     "nuclei_export",
     "prediction",
+    "prediction_validation",
     "stress",
 )
 """Registered, but not part of a plain `kedro run`."""
@@ -83,6 +85,7 @@ def register_pipelines() -> dict[str, Pipeline]:
         "nuclei_export": nuclei_export.create_pipeline(),
         "gan_export": gan_export.create_pipeline(),
         "prediction": prediction.create_pipeline(),
+        "prediction_validation": prediction_validation.create_pipeline(),
         "stress": stress.create_pipeline(networks),
     }
     pipelines = {
