@@ -173,6 +173,7 @@ def test_without_tau_there_are_no_foci_and_the_page_says_why():
     assert page.text.count("No Ki-67-rich area and no foci: fewer than three training slides.") == 2
     assert "nan" not in page.text.lower()
     assert "No focus was found" not in page.text
+    assert "Area for every tau" not in page.text
 
 
 def test_names_are_escaped_and_a_long_list_of_foci_is_cut_aloud():
@@ -255,6 +256,7 @@ def test_a_cohort_needs_a_slide_and_no_failures_are_no_section():
         ("needs ~/models/a and ../b/c", "needs (file) and (file)"),
         (r"regex:(?:\w+) stays", r"regex:(?:\w+) stays"),
         ("0.5 um/px, H&E/IHC and 1 / 2", "0.5 um/px, H&E/IHC and 1 / 2"),
+        ("the model has no calibration.json", "the model has no calibration.json"),
         ("3/4 of the slide; and/or", "3/4 of the slide; and/or"),
     ],
 )

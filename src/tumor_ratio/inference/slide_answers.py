@@ -22,7 +22,7 @@ from tumor_ratio.inference.domain import FIELDS
 from tumor_ratio.inference.new_slide_calibration import NewSlideCalibration
 from tumor_ratio.inference.output_tables import empty_record, slide_table
 from tumor_ratio.inference.region_grid import RegionGrid
-from tumor_ratio.inference.slide_model import SlideModel
+from tumor_ratio.inference.region_model import RegionModel
 from tumor_ratio.inference.whole_slide import predict_whole_slide
 
 logger = logging.getLogger(__name__)
@@ -77,7 +77,7 @@ def questions_of(table: pd.DataFrame) -> list[SlideQuestion]:
 
 def answer_slides(
     questions: Sequence[SlideQuestion],
-    model: SlideModel,
+    model: RegionModel,
     calibration: NewSlideCalibration | None,
     params: AnswerParams,
     roots: Sequence[Path],
@@ -120,7 +120,7 @@ def summary_of_file(
     path: Path,
     slide_id: str,
     mpp: float | None,
-    model: SlideModel,
+    model: RegionModel,
     calibration: NewSlideCalibration | None,
     params: AnswerParams,
 ) -> dict[str, Any]:
@@ -151,7 +151,7 @@ def summary_of_file(
 
 def _answer(
     question: SlideQuestion,
-    model: SlideModel,
+    model: RegionModel,
     calibration: NewSlideCalibration | None,
     params: AnswerParams,
     roots: Sequence[Path],

@@ -115,11 +115,18 @@ def _counted(n_foci: int) -> str:
 
 
 def _key_figures(summary: SlideSummary) -> list[KeyFigure]:
+    has_tau = summary.n_foci is not None
+    tau = f"tau {number(summary.tau, 2)}" if has_tau else "no tau"
     bounds = f"{summary.lower:.2f} to {summary.upper:.2f}"
     foci = f"{number(summary.foci_per_mm2, 2)} per mm² scored"
-    if math.isfinite(summary.smallest_detectable_um):
+    if not has_tau:
+        foci = "no tau"
+    elif math.isfinite(summary.smallest_detectable_um):
         foci += f"; from {length_words(round(summary.smallest_detectable_um))} on"
-    rich, tissue = "is Ki-67-rich", f"of {mm2_words(summary.stained_mm2)} stained tissue"
+    rich, tissue = (
+        "is Ki-67-rich" if has_tau else "no tau",
+        f"of {mm2_words(summary.stained_mm2)} stained tissue",
+    )
     return [
         KeyFigure(
             "tumor ratio, calibrated",
@@ -129,7 +136,7 @@ def _key_figures(summary: SlideSummary) -> list[KeyFigure]:
         KeyFigure(
             "Ki-67-rich area, mm²",
             f"{summary.rich_mm2:.3g}" if math.isfinite(summary.rich_mm2) else "-",
-            f"tau {number(summary.tau, 2)}",
+            tau,
         ),
         KeyFigure("of the scored tissue", share_words(summary.rich_share_of_tissue), rich),
         KeyFigure("of the organ outline", share_words(summary.rich_share_of_organ), rich),
@@ -198,7 +205,7 @@ def _rich_area(summary: SlideSummary) -> Section:
     else:
         reason = summary.tumor_area_reason.rstrip(".") or "no reason given"
         tumor = f"Tumor area: not given. {reason[:1].upper()}{reason[1:]}."
-    figure = figure_uri(draw_rich_area(summary.curve, summary.tau))
+    figure = figure_uri(draw_rich_area(summary.curve, summary.tau)) if summary.curve else ""
     notes = [
         f"{name}: {reason}"
         for name, reason in (("Tau", summary.tau_reason), ("Scale of areas", summary.area_reason))
@@ -207,7 +214,7 @@ def _rich_area(summary: SlideSummary) -> Section:
     return Section(
         "rich-area",
         "Ki-67-rich area",
-        [Block("Area for every tau", [tumor], picture=figure, notes=notes)],
+        [Block("Area for every tau" if figure else "", [tumor], picture=figure, notes=notes)],
     )
 
 

@@ -11,13 +11,12 @@ _START = (
     r"(?:(?<![\w/\\.<&])(?:[A-Za-z]:[\\/]|~?/|\.{1,2}[\\/]|\\\\)|\b[a-z][a-z0-9+]+://)(?=[^\s/])"
 )
 _QUOTED = re.compile(rf"(?P<quote>['\"]){_START}[^'\"\n]*(?P=quote)")
-_SUFFIX = (
-    r"\.(?:svs|tiff?|ndpi|vms|vmu|scn|mrxs|bif|dcm|czi|qptiff|png|jpe?g|bmp|csv|json|ya?ml|h5|ilp)"
-)
+_IMAGES = r"svs|tiff?|ndpi|vms|vmu|scn|mrxs|bif|dcm|czi|qptiff|png|jpe?g|bmp"
+_SUFFIX = rf"\.(?:{_IMAGES}|csv|json|ya?ml|h5|ilp)"
 _TO_SUFFIX = re.compile(rf"{_START}[^\n;:'\"]*?{_SUFFIX}\b", re.IGNORECASE)
 _TO_SPACE = re.compile(rf"{_START}[^\s;,'\"]*[^\s;,.:)'\"]")
 _RELATIVE = re.compile(rf"(?<![\w/\\])[\w.-]+(?:[\\/][\w.@+=~-]+)+{_SUFFIX}\b", re.IGNORECASE)
-_NAME = re.compile(rf"(?<![\w/\\])[\w.@+=~-]+{_SUFFIX}\b", re.IGNORECASE)
+_NAME = re.compile(rf"(?<![\w/\\])[\w.@+=~-]+\.(?:{_IMAGES})\b", re.IGNORECASE)
 
 
 def without_paths(text: str) -> str:
