@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import yaml
 
@@ -37,12 +38,14 @@ class Job:
         path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | {"data": str(data)}))
         return cls(conf, data)
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
+    def start(
+        self, *arguments: str, stdout: int | IO[str] = subprocess.PIPE
+    ) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "kedro", "run", "--env=test"]
         return subprocess.Popen(
             [*command, f"--conf-source={self.conf}", *arguments],
             cwd=PROJECT,
-            stdout=subprocess.PIPE,
+            stdout=stdout,
             stderr=subprocess.STDOUT,
             text=True,
             env={**os.environ, "COLUMNS": "400", "OMP_NUM_THREADS": "2", MARK: str(self.data)},
@@ -60,16 +63,17 @@ class Job:
 
     def killed_when(self, happened: Callable[[], bool], *arguments: str) -> None:
         """Run until something has happened, then `kill -9`."""
-        process = self.start(*arguments)
-        deadline = time.monotonic() + LIMIT_S
-        try:
-            while not happened():
-                assert process.poll() is None, process.communicate()[0]
-                assert time.monotonic() < deadline, "it never happened"
-                time.sleep(0.05)
-        finally:
-            process.send_signal(signal.SIGKILL)
-            process.communicate()
+        # A file: nobody empties a pipe meanwhile, and a full one stops the run.
+        printed = self.conf.parent / "killed.log"
+        with printed.open("w") as log, self.start(*arguments, stdout=log) as process:
+            deadline = time.monotonic() + LIMIT_S
+            try:
+                while not happened():
+                    assert process.poll() is None, printed.read_text()[-4000:]
+                    assert time.monotonic() < deadline, "it never happened"
+                    time.sleep(0.05)
+            finally:
+                process.send_signal(signal.SIGKILL)
 
     def processes(self) -> dict[int, str]:
         """Command lines of this job's processes that live, by process id."""

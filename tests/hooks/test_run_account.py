@@ -163,7 +163,7 @@ def test_the_description_is_the_table_with_stamps_and_the_best(run, client):
     assert note.split("\n\n")[:3] == [RESEARCH_USE, SYNTHETIC_TRAINING, CIRCULAR]
     assert "| a | model | 0.1000 |" in note
     assert "| median | baseline | 0.5000 |" in note
-    assert note.endswith("version 1 (b, val_mae 0.2000).")
+    assert "version 1 (b, val_mae 0.2000). For whole slides: `models:/tumor-ratio-slides" in note
     assert client.get_model_version_by_alias(NAME, ALIAS).tags["approach"] == "b"
     own = children(client, parent)["median"].data.tags["mlflow.note.content"]
     assert own.startswith("**median** (baseline)\n\nLearned from: none.")

@@ -393,7 +393,6 @@ def test_the_pipeline_needs_a_model_and_its_parameters_only():
         "slide_ratios",
         "focus_table",
         "rich_area_curve",
-        "animal_table",
-        "group_table",
         "skipped_files",
+        "prediction_page",
     }
