@@ -166,6 +166,19 @@ def test_a_folders_slides_are_found_and_all_else_is_named(tmp_path, model, caplo
         nodes.plan_new_slides(PredictionParams(folder=str(model.folder)), model)
 
 
+def test_an_animal_in_two_groups_is_refused_before_anything_is_predicted(tmp_path, model):
+    save(tmp_path / "a.png", section(64, 64))
+    save(tmp_path / "b.png", section(64, 64))
+    manifest = tmp_path / "m.csv"
+    rows = "slide_id,he_path,he_mpp,animal_id,group\na,a.png,1,m1,{}\nb,b.png,1,m1,drug\n"
+    manifest.write_text(rows.format("control"))
+    with pytest.raises(ConfigurationError, match="animal m1 is in several groups"):
+        nodes.plan_new_slides(PredictionParams(manifest=str(manifest)), model)
+    manifest.write_text(rows.format("drug"))
+    planned, _ = nodes.plan_new_slides(PredictionParams(manifest=str(manifest)), model)
+    assert len(planned) == 2
+
+
 def test_every_bad_row_of_a_manifest_is_named(tmp_path, model):
     manifest = tmp_path / "m.csv"
     manifest.write_text("slide_id,he_path,he_mpp\na,a.png,fine\nb,b.png,99\n")

@@ -172,9 +172,8 @@ def _failures(failures: pd.DataFrame) -> Section:
         )
         for row in failures.to_dict("records")
     ]
-    header = ("slide", "step", "what happened", "what to do")
-    if not named:
-        header = ("slide", "step", "what happened and what to do")  # type: ignore[assignment]
+    told = ("what happened", "what to do") if named else ("what happened and what to do",)
+    header = ("slide", "step", *told)
     return Section("failures", "Not finished", [Block(table=Table(header, rows, len(header)))])
 
 

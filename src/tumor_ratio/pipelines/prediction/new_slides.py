@@ -51,7 +51,9 @@ def planned_slides(params: PredictionParams) -> tuple[tuple[PlannedPair, ...], p
                 "`prediction.mpp` is of one slide or folder",
                 "give `he_mpp` in the manifest instead",
             )
-        return read_manifest(params.manifest), nothing
+        planned = read_manifest(params.manifest)
+        _check_groups(planned)
+        return planned, nothing
     if params.folder:
         slides, skipped = slides_in(Path(params.folder).expanduser().absolute())
     else:
@@ -69,6 +71,22 @@ def planned_slides(params: PredictionParams) -> tuple[tuple[PlannedPair, ...], p
         for slide_id, path in slides.items()
     )
     return planned, skipped
+
+
+def _check_groups(planned: tuple[PlannedPair, ...]) -> None:
+    """Refuse an animal in two groups before anything is predicted: no table could sum it up."""
+    groups: dict[str, set[str]] = {}
+    for each in planned:
+        animal = str(each.meta.get("animal_id") or "")
+        if animal:
+            groups.setdefault(animal, set()).add(str(each.meta.get("group") or ""))
+    for animal, named in groups.items():
+        if len(named) > 1:
+            raise ConfigurationError(
+                f"animal {animal} is in several groups: "
+                + ", ".join(repr(name) for name in sorted(named)),
+                "give all rows of the animal the same group in the manifest",
+            )
 
 
 @step(version=3)
