@@ -86,7 +86,7 @@ def register_pipelines() -> dict[str, Pipeline]:
         "gan_export": gan_export.create_pipeline(),
         "prediction": prediction.create_pipeline(),
         "prediction_validation": prediction_validation.create_pipeline(),
-        "stress": stress.create_pipeline(networks),
+        "stress": stress.create_pipeline(approaches),
     }
     pipelines = {
         name: Pipeline(pipeline, namespace=name, prefix_datasets_with_namespace=False)

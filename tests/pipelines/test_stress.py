@@ -24,6 +24,7 @@ from tumor_ratio.models.regressor_options import Architecture, BackboneOptions
 from tumor_ratio.models.segmenter import locate_segmenter
 from tumor_ratio.phantom.params import PhantomParams
 from tumor_ratio.phantom.plan import PhantomSlide
+from tumor_ratio.pipeline_registry import DEFAULT_APPROACHES, register_pipelines
 from tumor_ratio.pipelines.stress import create_pipeline, nodes
 from tumor_ratio.pipelines.stress.params import StressParams
 from tumor_ratio.pipelines.stress.slide_step import (
@@ -177,6 +178,12 @@ def test_models_of_different_regions_are_refused(params, models, tmp_path):
         )
 
 
+def test_a_command_line_lists_factors_and_families_between_spaces():
+    params = StressParams(factors="tears pigment", other_families="shifted")
+    assert params.factors == ("tears", "pigment")
+    assert params.other_families == ("shifted",)
+
+
 # --- baselines
 
 
@@ -252,6 +259,44 @@ def test_a_slide_that_labelling_refuses_has_no_label_and_says_why(params):
     assert (table.loc[table["approach"] != "label", "reason"] == "").all()
 
 
+def test_a_slide_that_an_approach_refuses_has_no_ratio_by_it_and_says_why(
+    params, models, monkeypatch, caplog
+):
+    def refuse(*_: object) -> None:
+        raise SlideError("p01", "no nuclei can be told", "")
+
+    monkeypatch.setattr("tumor_ratio.inference.slide_model.SlideModel.answer", refuse)
+    planned = nodes.plan_stress(NOBODY, params)["final_tears_p01"]
+    fitted = nodes.fit_stress_baselines(**tables(), params=params)
+    label = LabelOptions(locate_segmenter("shipped"), SegmentationParams(), 5)
+    only = {"one": models["one"]}
+    args = (RegionSize(64, 1.0), only, fitted, label, params.compute, params.folder)
+    table = measure_stressed_slide(planned, *args)
+    own = table[table["approach"] == "one"]
+    assert own["tumor_ratio"].isna().all()
+    assert own["reason"].str.contains("no nuclei can be told").all()
+    assert (table.loc[table["approach"] != "one", "reason"] == "").all()
+    nodes.score_stress({"p01": Part(table)}, params, **only)
+    assert "slide p01 under tears has no ratio by one: slide p01: no nuclei" in caplog.text
+
+
+def test_networks_answer_as_they_are_evaluated(params, models, measured):
+    """The regions of an unstressed slide get what the model gives for their patches."""
+    from tumor_ratio.imaging.patches import PatchReader
+    from tumor_ratio.imaging.regions import Region
+    from tumor_ratio.imaging.slide import open_slide
+    from tumor_ratio.models.model_folder import load_regressor
+
+    path = next((Path(params.folder) / "final_seed9").rglob("*p01*he*.tif*"))
+    slide = open_slide(path, slide_id="p01", mpp=SMALL.mpp)
+    table = of(measured, "none", "one").query("slide_id == 'p01'")
+    places = table.index.str.extract(r"_x(\d+)_y(\d+)_").astype(int).to_numpy()
+    regions = [Region("p01", "", "patch", x, y, 64, 1.0) for x, y in places]
+    reader = PatchReader({"p01": slide}, regions, cache_mb=64)
+    expected = load_regressor(models["one"].folder, params.compute).predict_source(reader)
+    assert np.allclose(table["tumor_ratio"], expected, atol=1e-6)
+
+
 def test_slides_are_kept_where_a_folder_is_named_and_nowhere_else(params, models, measured):
     kept = {path.name for path in Path(params.folder).iterdir()}
     assert kept == {"final_seed9", "shifted_seed9"} | {
@@ -317,6 +362,11 @@ def test_the_figure_shows_every_factor_for_label_and_estimates(scored, models, p
 def test_a_figure_without_pairs_says_so(scored, models):
     figure = nodes.draw_stress(scored[0].query("stress == 'none'"), **models)
     assert "both with and without stress" in figure.texts[0].get_text()
+
+
+def test_every_approach_of_the_main_job_is_put_under_stress():
+    wanted = {f"{name}.first_model" for name in DEFAULT_APPROACHES}
+    assert wanted <= register_pipelines()["stress"].inputs()
 
 
 def test_the_pipeline_reads_the_models_of_all_approaches():

@@ -151,12 +151,12 @@ def score_stress(
 ) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, float]]:
     """Errors and their changes; the approaches' order in every condition; figures for MLflow."""
     regions = pd.concat([part.load() for part in stress_slides.values()], ignore_index=True)
-    for (stress, slide_id), part in regions[regions["reason"] != ""].groupby(
-        ["stress", "slide_id"]
-    ):
+    refused = regions[regions["reason"] != ""]
+    for (approach, stress, slide_id), part in refused.groupby(["approach", "stress", "slide_id"]):
         logger.warning(
-            "slide %s under %s has no label: %s", slide_id, stress, part["reason"].iloc[0]
-        )
+            "slide %s under %s has no ratio by %s: %s",
+            slide_id, stress, approach, part["reason"].iloc[0],
+        )  # fmt: skip
     scores = stress_scores(regions, strength=params.strength, confidence=params.confidence)
     rankings = stress_rankings(scores, base_family=params.phantoms.family)
     for row in scores[scores["change"].notna()].itertuples():

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from tumor_ratio.models.devices import ComputeOptions
 from tumor_ratio.params import Params
@@ -16,7 +16,8 @@ class StressParams(Params):
     """Which slides are put under stress, by what, and how it is measured."""
 
     factors: tuple[StressName, ...] = STRESSES
-    """One at a time; each slide is also measured without any."""
+    """One at a time; each slide is also measured without any. Text has them between spaces, for the
+    command line, where commas end a parameter; so for the families."""
     strength: float = Field(default=1.0, gt=0, le=2)
     phantoms: PhantomParams = PhantomParams(
         family="final", n_slides=8, width_um=600, height_um=600, seed=101
@@ -34,6 +35,11 @@ class StressParams(Params):
     folder: str = ""
     """Where the slides are kept, to be looked at; empty: they are removed once measured."""
     compute: ComputeOptions = ComputeOptions()
+
+    @field_validator("factors", "other_families", mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> Any:
+        return value.split() if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _one_factor_at_a_time(self) -> Self:

@@ -10,13 +10,13 @@ from kedro.pipeline import Node, Pipeline
 from tumor_ratio.pipelines.stress import nodes
 
 
-def create_pipeline(approaches: Sequence[str] = ("resnet18", "levit_128s")) -> Pipeline:
+def create_pipeline(approaches: Sequence[str]) -> Pipeline:
     """From the models of a finished run to what each factor of stress does to them.
 
     Parameters
     ----------
-    approaches : names whose `<approach>.first_model` is put under stress: the one of the holdout,
-        or of a cross-validation's first fold.
+    approaches : names whose `<approach>.first_model` is put under stress: the one for new slides,
+        of the holdout or of a cross-validation's first fold.
     """
     params = "params:stress"
     models = {name: f"{name}.first_model" for name in approaches}

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from tumor_ratio.cohort.pair import SlidePair
 from tumor_ratio.errors import SlideError
-from tumor_ratio.imaging.patches import PatchReader
 from tumor_ratio.imaging.regions import Region, iter_regions, regions_table, tile_grid
 from tumor_ratio.imaging.slide import open_slide
+from tumor_ratio.inference.predict_slide import BATCH
+from tumor_ratio.inference.region_model import Reading
 from tumor_ratio.labelling.params import SegmentationParams
 from tumor_ratio.labelling.segmentation import segment_slide
 from tumor_ratio.metrics.ratios import region_ratios
@@ -51,7 +52,7 @@ class LabelOptions:
     min_nuclei: int
 
 
-@step(version=1)
+@step(version=2)
 def measure_stressed_slide(
     planned: PhantomSlide,
     size: RegionSize,
@@ -67,17 +68,17 @@ def measure_stressed_slide(
     ----------
     planned : the slide, stressed or not.
     size : of the regions, which lie side by side; a rest at the border is left out.
-    models : the trained regressors by name.
-    baselines : what needs no network.
+    models : finished models by approach.
+    baselines : what needs no model.
     label : how the IHC section's ratios are measured.
-    compute : what the regressors compute with.
+    compute : what the models compute with.
     folder : where the slide is kept; empty for nowhere.
 
     Returns
     -------
     DataFrame
         `schemas.StressRegions`. The label is held against the IHC section's truth, all else against
-        the H&E section's. An IHC slide that the labelling refuses has no label and says why.
+        the H&E section's. A slide that the labelling or a model refuses has no ratio and says why.
     """
     with _place(folder) as place:
         pair = _rendered(planned, place)
@@ -85,9 +86,9 @@ def measure_stressed_slide(
         regions = _grid(pair, size)
         truths = measure_slide_truths(pair.truth_dir, pair.frame.mpp, regions, 1.0)
         measured, reason = _measured(pair, regions, label)
-        estimates = {
-            **baselines.predict(pair, regions),
-            **_predicted(pair, regions, models, compute),
+        estimates = {name: (r, "") for name, r in baselines.predict(pair, regions).items()}
+        estimates |= {
+            name: _predicted(pair, regions, model, compute) for name, model in models.items()
         }
     stress = NONE if planned.stress is None else planned.stress.name
     keys = regions[["slide_id", "region_id"]].assign(family=planned.family, stress=stress)
@@ -107,9 +108,9 @@ def measure_stressed_slide(
     ]  # fmt: skip
     rows += [
         keys.assign(
-            approach=name, reference="he_true", true_ratio=own["he"], tumor_ratio=values, reason=""
+            approach=name, reference="he_true", true_ratio=own["he"], tumor_ratio=ratios, reason=why
         )
-        for name, values in estimates.items()
+        for name, (ratios, why) in estimates.items()
     ]
     return pd.concat(rows, ignore_index=True)[columns]
 
@@ -162,17 +163,16 @@ def _measured(
 
 
 def _predicted(
-    pair: SlidePair,
-    regions: pd.DataFrame,
-    models: Mapping[str, ModelRef],
-    compute: ComputeOptions,
-) -> dict[str, NDArray[np.float64]]:
-    """Ratios as each network gives them."""
-    from tumor_ratio.models.model_folder import load_regressor
+    pair: SlidePair, regions: pd.DataFrame, model: ModelRef, compute: ComputeOptions
+) -> tuple[NDArray[np.float64], str]:
+    """Raw ratios as a model answers them on a new slide; all NaN, with the reason, if it refuses."""
+    from tumor_ratio.inference.slide_model import load_slide_model
 
     assert pair.he is not None
-    reader = PatchReader({pair.slide_id: pair.he}, list(iter_regions(regions)), cache_mb=256)
-    return {
-        name: load_regressor(model.folder, compute).predict_source(reader).astype(np.float64)
-        for name, model in models.items()
-    }
+    try:
+        answers = load_slide_model(model.folder, compute).answer(
+            pair.he, list(iter_regions(regions)), Reading(BATCH, compute.threads, lambda _: None)
+        )
+    except SlideError as error:
+        return np.full(len(regions), np.nan), str(error)
+    return answers.raw, ""
