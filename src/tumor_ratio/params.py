@@ -11,6 +11,15 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, model_validator
 
 
+@dataclasses.dataclass(frozen=True)
+class ChangesNoResult:
+    """Marks a field that no result depends on, such as a cache's size.
+
+    Fingerprints leave it out, so that a change makes nothing anew: `Annotated[int,
+    ChangesNoResult()]`.
+    """
+
+
 class Params(BaseModel):
     """Base of every parameter group.
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from kedro.config import OmegaConfigLoader
 
 from tumor_ratio.hooks.approaches import ApproachesHook
+from tumor_ratio.hooks.gan_files import check_gan_files
 from tumor_ratio.hooks.ilastik_projects import check_ilastik_projects
 from tumor_ratio.hooks.manifests import check_manifests
 from tumor_ratio.hooks.preflight import PreflightHook
@@ -46,6 +47,6 @@ HOOKS = (
             *("workers", "cluster", "retrain", "approach", "approaches", "protocol"),
             *SHIPPED,
         ),
-        checks=(check_manifests, check_ilastik_projects),
+        checks=(check_manifests, check_ilastik_projects, check_gan_files),
     ),
 )

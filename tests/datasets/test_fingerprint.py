@@ -5,17 +5,18 @@ from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import Field
 
 from tumor_ratio.datasets.fingerprint import file_hash, fingerprint, table_hash
 from tumor_ratio.datasets.partition_folder import PartitionRef
-from tumor_ratio.params import Params
+from tumor_ratio.params import ChangesNoResult, Params
 from tumor_ratio.steps import step
 
 
@@ -26,6 +27,7 @@ class Inner(Params):
 class Outer(Params):
     name: str = "a"
     inner: Inner = Inner()
+    cache_mb: Annotated[int, ChangesNoResult()] = Field(default=8, ge=0)
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,7 @@ def test_what_differs_has_another_fingerprint(first, second):
     ("first", "second"),
     [
         (Outer(), Outer()),
+        (Outer(), Outer(cache_mb=9)),
         (Handle(Path("a"), cache=1), Handle(Path("a"), cache=2)),
         (np.arange(6).reshape(2, 3).T, np.ascontiguousarray(np.arange(6).reshape(2, 3).T)),
         (pd.DataFrame({"a": [1, 2]}), pd.DataFrame({"a": [1, 2]}, index=[7, 9])),

@@ -1,7 +1,8 @@
 import json
+from functools import partial
 
 import pytest
-from counted_training import Killed, Notes, epochs_run, task
+from counted_training import Killed, Notes, epochs_run, task, train_by
 from kedro.io import DatasetError
 
 from tumor_ratio import __version__
@@ -10,6 +11,8 @@ from tumor_ratio.datasets import tracking
 from tumor_ratio.datasets.fingerprint import fingerprint
 from tumor_ratio.datasets.trained_model import ModelRef, TrainedModelDataset
 from tumor_ratio.datasets.trainings import metrics_of, read_history
+from tumor_ratio.pipelines.gan_translation.params import CycleGanParams
+from tumor_ratio.pipelines.regression.params import RegressionParams
 
 
 @pytest.fixture
@@ -35,6 +38,17 @@ def test_trained_once_then_reused(tmp_path, caplog, notes):
     assert "TRAINED ON SYNTHETIC IMAGES" in notes.tags["stamp"]
     assert {"model/card.json", "model/model.safetensors"} <= set(notes.files)
     assert "model/checkpoint.txt" not in notes.files
+
+
+@pytest.mark.parametrize(
+    "params", [RegressionParams(), CycleGanParams(folder="unused")], ids=lambda p: type(p).__name__
+)
+def test_another_size_of_the_cache_throws_no_finished_training_away(tmp_path, params):
+    dataset = TrainedModelDataset(str(tmp_path / "tiny"))
+    for changed in ({}, {"cache_mb": params.cache_mb + 1}, {"label_method": "other"}):
+        learning = params.model_copy(update=changed).learning()
+        dataset.save(partial(train_by, learning, str(tmp_path / "log")))
+    assert epochs_run(tmp_path) == "trained trained", "once for each label_method"
 
 
 def test_the_card_says_where_a_model_comes_from(tmp_path, notes):

@@ -17,10 +17,13 @@ from tests.hooks.test_tracking import StandIn, children
 from tumor_ratio import __version__
 from tumor_ratio.cohort.pair import Cohort, SlidePair
 from tumor_ratio.datasets.mlflow_registry import ALIAS, NAME
+from tumor_ratio.datasets.trained_model import TrainedModelDataset
 from tumor_ratio.hooks import tracking as tracking_hook
 from tumor_ratio.hooks.tracking import TrackingHook
 from tumor_ratio.imaging.slide import Slide
+from tumor_ratio.pipelines.gan_translation import create_load_size_pipeline
 from tumor_ratio.reporting.stamps import CIRCULAR, RESEARCH_USE, SYNTHETIC_TRAINING
+from tumor_ratio.schemas import LoadSizeScores
 from tumor_ratio.steps import step
 
 PHANTOM = f"{RESEARCH_USE} {SYNTHETIC_TRAINING}"
@@ -32,6 +35,15 @@ def train(name: str, seed: int, val_mae: float, kind: str, *, folder: Path, on_e
     stamps = [RESEARCH_USE]
     own = {"approach": name, "training_data": kind, "stamps": stamps}
     return dict(small_regressor(folder, seed=seed, val_mae=val_mae, **own).card)
+
+
+@step(version=1)
+def train_sizes(kind: str, *, folder: Path, on_epoch) -> dict:
+    names = LoadSizeScores.to_schema().columns
+    return {
+        "training_data": kind,
+        "scores": [{**dict.fromkeys(names, 1.0), "load_size": size} for size in (32, 64)],
+    }
 
 
 def train_node(labels, folds, task):
@@ -67,6 +79,7 @@ SCORES = Pipeline(
         )
     ]
 )
+LOAD_SIZES = create_load_size_pipeline().filter(node_names=["cyclegan.tabulate"])
 SIZES = Pipeline([Node(tabulate, "a.model", "size_metrics", tags=["approach.a"])])
 FOREST = Pipeline([Node(fit_forest, "params:median", "median.fit", tags=["approach.median"])])
 
@@ -87,9 +100,11 @@ def run(tmp_path, client, monkeypatch):
         }
         for name in ("a", "b")
     }
-    for name, kind in (("run_metrics", "approach_metrics"), ("size_metrics", "approach_metrics")):
-        path = str(tmp_path / f"{name}.json")
-        config[name] = {"type": "json.JSONDataset", "filepath": path, "metadata": {"mlflow": kind}}
+    for name in ("run_metrics", "size_metrics", "cyclegan.load_size_metrics"):
+        path, marked = str(tmp_path / f"{name}.json"), {"mlflow": "approach_metrics"}
+        config[name] = {"type": "json.JSONDataset", "filepath": path, "metadata": marked}
+    models = "cyclegan.load_size_models"
+    config[models] = {**config["a.model"], "path": str(tmp_path / models)}
     config["approaches"] = {
         "type": "pandas.CSVDataset",
         "filepath": str(tmp_path / "approaches.csv"),
@@ -190,6 +205,15 @@ def test_children_without_a_model_have_the_stamp_of_the_models_they_come_from(ru
     run(REGRESSION, a=0.4, models="real")
     sizes = children(client, run(SIZES))
     assert sizes["a_size_48"].data.tags["stamp"] == RESEARCH_USE
+
+
+def test_the_load_sizes_of_a_cyclegan_have_the_stamp_of_their_training(run, client, tmp_path):
+    for kind, stamp in (("phantom", PHANTOM), ("real", RESEARCH_USE)):
+        models = TrainedModelDataset(str(tmp_path / "cyclegan.load_size_models"))
+        models.save(partial(train_sizes, kind))
+        found = children(client, run(LOAD_SIZES))
+        for name in ("cyclegan_load_32", "cyclegan_load_64"):
+            assert found[name].data.tags["stamp"] == stamp
 
 
 def test_evaluation_alone_registers_nothing_twice(run, client):

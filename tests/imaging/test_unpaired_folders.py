@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from tumor_ratio.errors import TumorRatioError
 from tumor_ratio.imaging.unpaired_folders import (
+    ABOUT,
     FOLDERS,
     export_unpaired,
     open_unpaired,
@@ -27,7 +30,7 @@ def test_an_export_comes_back(tmp_path):
     ]
     counts = export_unpaired(iter(tiles), tmp_path / "tiles")
     assert counts == {"trainA": 3, "trainB": 2, "testA": 3, "testB": 2}
-    assert sorted(p.name for p in (tmp_path / "tiles").iterdir()) == sorted(FOLDERS)
+    assert sorted(p.name for p in (tmp_path / "tiles").iterdir()) == sorted([*FOLDERS, ABOUT])
     a, b = open_unpaired(tmp_path / "tiles", "train")
     assert (len(a), len(b)) == (3, 2)
     assert [path.name for path in a.paths] == ["s01_0.png", "s01_1.png", "s01_2.png"]
@@ -36,6 +39,23 @@ def test_an_export_comes_back(tmp_path):
     )
     assert np.array_equal(a.read([0, 1, 2]), expected)
     assert np.array_equal(a.read([2]), expected[2:])
+
+
+def test_stamps_stand_in_every_file_and_change_no_pixel(tmp_path):
+    rgb = np.random.default_rng(0).integers(0, 255, (9, 7, 3), dtype=np.uint8)
+    folder = tmp_path / "tiles"
+    export_unpaired([("A", "train", "t", rgb)], folder, ["For research.", "SYNTHETIC"])
+    with Image.open(folder / "trainA" / "t.png") as image:
+        assert image.text == {"Description": "For research. SYNTHETIC"}
+        assert np.array_equal(image, rgb)
+    about = json.loads((folder / ABOUT).read_text())
+    assert about == {
+        "stamps": ["For research.", "SYNTHETIC"],
+        "tiles": {"trainA": 1, "trainB": 0, "testA": 0, "testB": 0},
+    }
+    export_unpaired([("A", "train", "t", rgb)], folder)
+    with Image.open(folder / "trainA" / "t.png") as image:
+        assert image.text == {}
 
 
 def test_an_export_that_fails_leaves_the_earlier_one(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -19,9 +20,10 @@ from tumor_ratio.inference.block_slide import BlockCache, in_blocks
 from tumor_ratio.inference.domain import TrainedDomain
 from tumor_ratio.inference.fields import ratio_field
 from tumor_ratio.inference.mended_slide import mended
+from tumor_ratio.inference.output_tables import empty_record, region_table, slide_table
 from tumor_ratio.inference.predict_slide import predict_regions
 from tumor_ratio.inference.region_grid import RegionGrid, list_regions
-from tumor_ratio.inference.region_model import Reading
+from tumor_ratio.inference.region_model import Reading, RegionModel
 from tumor_ratio.inference.slide_model import SlideModel
 from tumor_ratio.inference.survey import survey_slide
 from tumor_ratio.inference.whole_slide import predict_whole_slide, warnings_of
@@ -267,11 +269,57 @@ def test_an_unreadable_region_is_not_answered_and_others_see_around_it(tmp_path,
     reading = Reading(2, 1, lambda _: None)
     answers = answer_together(broken, regions, reading, ratios_on, {"training_median": 0.1})
     np.testing.assert_array_equal(answers.raw, [0.4, np.nan, 0.1])
+    assert answers.by_median.tolist() == [False, False, True]
     assert np.isnan(answers.nuclear_um2).tolist() == [False, True, False]
     assert answers.problem is not None
     ((pixels, places),) = seen
     assert places == [256, 128]
     assert (pixels[:, -20:] == 255).all()
+
+
+class FewNuclei(RegionModel):
+    """Sees too few nuclei in the slide's left half; the upper rows are out of focus."""
+
+    card: ClassVar = {
+        "approach": "mine",
+        "training_data": "phantom",
+        "patch_px": SIDE,
+        "mpp": 1.0,
+        "training_median": 0.1,
+        "calibration": {"knots": [0.0, 1.0], "values": [0.0, 1.0]},
+    }
+
+    def answer(self, slide, regions, reading):
+        def ratios_on(own, table):
+            return np.where(table["x_px"] < 320, np.nan, 0.1)  # the other half has that very ratio
+
+        found = answer_together(slide, regions, reading, ratios_on, self.card)
+        upper = np.array([region.y_px < 192 for region in regions])
+        return dataclasses.replace(found, sharpness=np.where(upper, 0.1, 0.9))
+
+
+def test_regions_that_the_median_answers_are_marked_and_counted(tmp_path):
+    broken = damaged(tmp_path / "s.tif", [3 * 10 + 3])
+    summary = predict_whole_slide(broken, FewNuclei(), None, {})
+    table = region_table({"s": summary.regions}, {"s": summary.record}, None)
+    assert table["answered_by_median"].dtype == bool
+    has_ratio = table["reason"] == ""
+    assert (table["answered_by_median"] == (has_ratio & (table["x_px"] < 320))).all()
+    without = set(table.loc[table["x_px"] < 320, "reason"])
+    assert {"blurred", "unreadable"} <= without, "what has no ratio is answered by nothing"
+    n = int(table["answered_by_median"].sum())
+    assert 0 < n < has_ratio.sum()
+    assert summary.record["n_answered_by_median"] == n
+    slides = slide_table({"s": summary.record, "t": empty_record("t", FewNuclei.card)})
+    assert slides["n_answered_by_median"].iloc[0] == n
+    assert np.isnan(slides["n_answered_by_median"].iloc[1])
+
+
+def test_a_network_answers_no_region_with_the_median(slide):
+    summary = predict_whole_slide(slide, model(approach="mine", training_data="phantom"), None, {})
+    assert summary.regions["answered_by_median"].dtype == bool
+    assert not summary.regions["answered_by_median"].any()
+    assert summary.record["n_answered_by_median"] == 0
 
 
 # --- the field

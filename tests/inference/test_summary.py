@@ -88,6 +88,7 @@ def predicted(slide: Slide, survey: SlideSurvey) -> pd.DataFrame:
         tumor_ratio=ratio,
         tumor_ratio_calibrated=ratio / 2,
         nuclear_um2=pd.Series(np.where(rich, 900.0, 300.0)).where(scored),
+        answered_by_median=rich & scored,
     )
 
 
@@ -148,6 +149,7 @@ def test_the_ratio_is_weighted_by_nuclear_area(slide, survey):
     assert record["tumor_ratio_calibrated"] == pytest.approx(expected / 2)
     assert record["nuclear_mm2"] == pytest.approx((6 * 900 + 69 * 300) / 1e6)
     assert (record["n_regions"], record["n_left_out"]) == (75, 4)
+    assert record["n_answered_by_median"] == 6
 
 
 def test_foci_have_outlines_on_the_slide(slide, survey):
@@ -246,7 +248,10 @@ def test_overlapping_regions_are_written_as_cells(slide, survey, tmp_path):
     scored = table["reason"] == ""
     ratio = pd.Series(0.3, index=table.index).where(scored)
     regions = table.assign(
-        tumor_ratio=ratio, tumor_ratio_calibrated=ratio, nuclear_um2=ratio * 1000
+        tumor_ratio=ratio,
+        tumor_ratio_calibrated=ratio,
+        nuclear_um2=ratio * 1000,
+        answered_by_median=False,
     )
     whole = summarise_slide(slide, survey, regions, grid, CARD, CALIBRATION, [], FociOptions())
     write_slide_files(slide, survey, whole, tmp_path / "files", FileOptions(overlay=False))

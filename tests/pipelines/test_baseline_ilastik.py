@@ -664,6 +664,7 @@ def test_regions_without_nuclei_get_the_training_median_as_in_evaluation(
     with caplog.at_level("WARNING"):
         answers = model.answer(slide, regions, Reading(4, 1, lambda _: None))
     assert answers.raw.tolist() == [found["maps"]["training_median"]] * 3
+    assert answers.by_median.tolist() == [True] * 3
     assert "3 of 3 regions show too few nuclei" in caplog.text
 
 

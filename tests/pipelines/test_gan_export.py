@@ -1,6 +1,7 @@
 """Tiles of small phantoms in the reference's folders: the right ones, whole, of use there."""
 
 import dataclasses
+import json
 import logging
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pandas as pd
 import pytest
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.runner import SequentialRunner
+from PIL import Image
 
 from tumor_ratio.atomic import file_stem
 from tumor_ratio.cohort.pair import Cohort, SlidePair
@@ -17,7 +19,7 @@ from tumor_ratio.datasets.unpaired_tiles import UnpairedTilesDataset
 from tumor_ratio.errors import ConfigurationError, SlideError, TumorRatioError
 from tumor_ratio.imaging.regions import Region, iter_regions, regions_of, regions_table
 from tumor_ratio.imaging.slide import open_slide
-from tumor_ratio.imaging.unpaired_folders import FOLDERS
+from tumor_ratio.imaging.unpaired_folders import ABOUT, FOLDERS
 from tumor_ratio.models.cyclegan.cyclegan_fit import fit_cyclegan
 from tumor_ratio.models.cyclegan.options import (
     CycleGanOptions,
@@ -30,6 +32,7 @@ from tumor_ratio.phantom.plan import plan_phantom
 from tumor_ratio.pipelines.gan_export import create_pipeline, nodes
 from tumor_ratio.pipelines.gan_export.held_out import held_out_squares
 from tumor_ratio.pipelines.gan_export.params import GanExportParams
+from tumor_ratio.reporting.stamps import RESEARCH_USE, SYNTHETIC_IMAGES, SYNTHETIC_TRAINING
 from tumor_ratio.schemas import TranslationSquares
 
 MPP, SIDE_UM, SQUARE = 1.0, 300, 64
@@ -119,7 +122,31 @@ def test_the_training_squares_are_those_of_the_table_in_both_domains(dataset, ma
     expected = material["squares"].query("split == 'train'")["region_id"]
     assert names(dataset, "trainA") == names(dataset, "trainB") == sorted(expected)
     assert len(expected) == 2 * TRAINING
-    assert sorted(path.name for path in dataset._path.iterdir()) == sorted(FOLDERS)
+    assert sorted(path.name for path in dataset._path.iterdir()) == sorted([*FOLDERS, ABOUT])
+
+
+def stamps_in(folder):
+    """Of all exported files."""
+    files = list(folder.rglob("*.png"))
+    assert files
+    return {Image.open(path).text["Description"] for path in files}
+
+
+def test_every_file_says_that_it_is_synthetic_and_so_does_the_folder(dataset, material, tmp_path):
+    stamps = [RESEARCH_USE, SYNTHETIC_TRAINING, SYNTHETIC_IMAGES]
+    assert stamps_in(dataset._path) == {" ".join(stamps)}
+    about = json.loads((dataset._path / ABOUT).read_text())
+    assert about["stamps"] == stamps
+    assert about["tiles"] == {name: len(names(dataset, name)) for name in FOLDERS}
+
+    def of_kinds(*kinds):
+        pairs = zip(material["cohort"], kinds, strict=True)
+        changed = tuple(dataclasses.replace(pair, data_kind=kind) for pair, kind in pairs)
+        cohort = Cohort(changed, "manifest")
+        return stamps_in(exported(material, tmp_path, cohort=cohort, test_squares=1)._path)
+
+    assert of_kinds("real", "real", "phantom", "real") == {RESEARCH_USE}, "validates: not exported"
+    assert of_kinds("real", "real", "real", "phantom") == {" ".join(stamps)}
 
 
 def test_pixels_are_those_that_the_slides_give(dataset, material):
@@ -225,6 +252,7 @@ def test_tiles_of_any_iterable_are_saved(tmp_path):
     dataset = UnpairedTilesDataset((tmp_path / "tiles").as_posix())
     dataset.save((domain, split, "t", tile) for domain in "AB" for split in ("train", "test"))
     assert dataset.exists()
+    assert stamps_in(tmp_path / "tiles") == {RESEARCH_USE}
     assert {split: (len(a), len(b)) for split, (a, b) in dataset.load().items()} == {
         "train": (1, 1),
         "test": (1, 1),

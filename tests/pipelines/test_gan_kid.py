@@ -10,8 +10,11 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
+from tumor_ratio import settings
 from tumor_ratio.cohort.pair import SlidePair
-from tumor_ratio.errors import ModelUnavailableError
+from tumor_ratio.errors import ConfigurationError, ModelUnavailableError
+from tumor_ratio.hooks.gan_files import check_gan_files
+from tumor_ratio.hooks.preflight import PreflightHook
 from tumor_ratio.imaging.regions import Region, regions_table
 from tumor_ratio.imaging.slide import open_slide
 from tumor_ratio.imaging.transform import Transform
@@ -73,6 +76,42 @@ def test_without_weights_nothing_is_computed(params):
     missing = params.model_copy(update={"weights_path": "nowhere.pth"})
     with pytest.raises(ModelUnavailableError, match=r"point `cyclegan\.kid\.weights_path`"):
         kid_of_slides({"s": (patches(1.0), patches(1.0))}, missing, COMPUTE)
+
+
+def checked(**changes):
+    parameters = {"params:cyclegan": CycleGanParams(folder="x", **changes), "params:other": 3}
+    check_gan_files(parameters, Path())
+
+
+def test_what_the_parameters_name_is_tried_before_anything_runs(params, tmp_path):
+    checked()
+    checked(kid=params)
+    four = tmp_path / "four"
+    four.mkdir()
+    for name in ("G_A", "G_B", "D_A", "D_B"):
+        (four / f"latest_net_{name}.pth").touch()
+    checked(initial=str(four), checkpoint=str(four / "latest_net_G_A.pth"))
+    (four / "latest_net_D_A.pth").unlink()
+    with pytest.raises(ConfigurationError) as caught:
+        checked(
+            initial=str(four),
+            checkpoint=str(tmp_path),  # a folder
+            kid=params.model_copy(update={"weights_path": "nowhere.pth"}),
+        )
+    assert str(caught.value) == (
+        f"cyclegan.checkpoint: there is no file {tmp_path}; "
+        f"cyclegan.kid.weights_path: there is no file {Path('nowhere.pth').absolute()}; "
+        f"cyclegan.initial: there is no file {four / 'latest_net_D_A.pth'}; "
+        "correct the path, or leave the setting empty"
+    )
+    other = params.model_copy(update={"network": "test_vit"})
+    with pytest.raises(ModelUnavailableError, match="does not hold this backbone's weights"):
+        checked(kid=other)
+
+
+def test_a_run_checks_the_files_first():
+    (preflight,) = (hook for hook in settings.HOOKS if isinstance(hook, PreflightHook))
+    assert check_gan_files in preflight._checks
 
 
 def test_too_few_patches_leave_their_figures_out(params):

@@ -59,6 +59,7 @@ def record(**changes):
         "interval": "",
         "n_regions": 412,
         "n_left_out": 35,
+        "n_answered_by_median": 0,
         "region_um": 112.0,
         "cell_um": 56.0,
         "tau": 0.35,
@@ -137,6 +138,15 @@ def test_a_page_is_self_contained_and_shows_no_place_of_a_file():
     for part in ("Doe", "Jane", "jane", "ndpi", "svs"):
         assert part not in page.text
     assert "differs from (file): darker" in page.text
+
+
+def test_regions_that_the_median_answers_are_told_where_there_are_any():
+    assert "median" not in slide_html().text
+    page = slide_html(n_answered_by_median=37)
+    assert (
+        "Answered with the training slides' median, since too few nuclei show: 37 of 412 regions "
+        "with a ratio." in page.text
+    )
 
 
 def test_a_withheld_interval_a_warning_and_no_ratio_are_said_aloud():

@@ -21,6 +21,8 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel
 
+from tumor_ratio.params import ChangesNoResult
+
 
 def fingerprint(task: partial[Any], root: Path) -> str:
     """Hash of a task: its step's name and version, and all its arguments.
@@ -44,7 +46,8 @@ def fingerprint(task: partial[Any], root: Path) -> str:
 
     Notes
     -----
-    - A pydantic model or dataclass counts by its class's name and its fields.
+    - A pydantic model or dataclass counts by its class's name and its fields, without those marked
+      `ChangesNoResult` or `compare=False`.
     - A table counts by columns, dtypes and values in order; an unnamed integer index does not
       count, since it changes when rows of *other* slides come or go.
     - A `Path` counts as something that is *read*: by its place, size and time of change, a folder
@@ -133,7 +136,9 @@ def describe(value: Any, root: Path, where: str = "value") -> Any:
     if hasattr(value, "__fingerprint__") and not isinstance(value, type):
         return [type(value).__name__, describe(value.__fingerprint__(), root, where)]
     if isinstance(value, BaseModel):
-        return _describe_fields(value, type(value).model_fields, root, where)
+        fields = type(value).model_fields
+        counted = [name for name in fields if ChangesNoResult() not in fields[name].metadata]
+        return _describe_fields(value, counted, root, where)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         names = [field.name for field in dataclasses.fields(value) if field.compare]
         return _describe_fields(value, names, root, where)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Protocol, get_args, runtime_checkable
 
 from kedro.io import AbstractDataset
 
@@ -21,6 +21,7 @@ from tumor_ratio.imaging.unpaired_folders import (
     export_unpaired,
     open_unpaired,
 )
+from tumor_ratio.reporting.stamps import RESEARCH_USE
 
 logger = logging.getLogger(__name__)
 
@@ -28,8 +29,17 @@ Tile = tuple[Domain, Split, str, RgbImage]
 Opened = dict[Split, tuple[ImageFolder, ImageFolder]]
 
 
+@runtime_checkable
+class Stamped(Protocol):
+    """Tiles that know what they are of."""
+
+    @property
+    def stamps(self) -> Sequence[str]:
+        """Sentences that every exported file carries."""
+
+
 class UnpairedTilesDataset(AbstractDataset[Iterable[Tile], Opened]):
-    """The folders trainA, trainB, testA and testB of PNG files.
+    """The folders trainA, trainB, testA and testB of stamped PNG files.
 
     Saving takes tiles one at a time, writes them beside `path` and renames the folder when the last
     one is written: whatever stops it leaves an earlier export as it was. Loading opens both domains
@@ -58,7 +68,8 @@ class UnpairedTilesDataset(AbstractDataset[Iterable[Tile], Opened]):
         Parameters
         ----------
         data : domain, split, name without suffix, (H, W, 3) uint8. Where it has a length, that many
-            tiles at most, progress is shown.
+            tiles at most, progress is shown. Its `stamps`, if it has any, go into every file, else
+            `RESEARCH_USE`.
 
         Raises
         ------
@@ -68,7 +79,8 @@ class UnpairedTilesDataset(AbstractDataset[Iterable[Tile], Opened]):
             If there is no room; the earlier export stays.
         """
         remove_unfinished(self._path.parent)
-        counts = export_unpaired(_with_progress(data, self._path.name), self._path)
+        stamps = data.stamps if isinstance(data, Stamped) else (RESEARCH_USE,)
+        counts = export_unpaired(_with_progress(data, self._path.name), self._path, stamps)
         told = ", ".join(f"{number} in {name}" for name, number in counts.items())
         logger.info("%s: %s tiles", self._path, told)
 

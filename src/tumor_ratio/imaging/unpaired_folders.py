@@ -13,8 +13,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
+from PIL.PngImagePlugin import PngInfo
 
-from tumor_ratio.atomic import folder_written_whole
+from tumor_ratio.atomic import folder_written_whole, write_json
 from tumor_ratio.errors import TumorRatioError
 from tumor_ratio.imaging.readers import RgbImage, on_white
 
@@ -22,19 +23,25 @@ Domain = Literal["A", "B"]
 Split = Literal["train", "test"]
 
 FOLDERS = ("trainA", "trainB", "testA", "testB")
+ABOUT = "about.json"
+"""Beside the folders: the stamps, and the number of tiles by folder."""
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".tif", ".tiff", ".webp"})
 EIGHT_BIT_MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"})
 
 
 def export_unpaired(
-    tiles: Iterable[tuple[Domain, Split, str, RgbImage]], folder: Path
+    tiles: Iterable[tuple[Domain, Split, str, RgbImage]],
+    folder: Path,
+    stamps: Sequence[str] = (),
 ) -> dict[str, int]:
-    """Write tiles as PNG files into the four folders; all of them, or none.
+    """Write tiles as PNG files into the four folders, and `ABOUT` beside them; all, or none.
 
     Parameters
     ----------
     tiles : domain, split, name without suffix, (H, W, 3) uint8; taken one at a time.
     folder : its final place. An earlier export there is replaced; other content is refused.
+    stamps : sentences that travel with every file as its text "Description", and in `ABOUT`; pixels
+        are left as they are, since networks learn from them.
 
     Returns
     -------
@@ -53,6 +60,9 @@ def export_unpaired(
     """
     _check_replaceable(folder)
     counts = dict.fromkeys(FOLDERS, 0)
+    text = PngInfo()
+    if stamps:
+        text.add_text("Description", " ".join(stamps))
     with folder_written_whole(folder) as temporary:
         for name in FOLDERS:
             (temporary / name).mkdir()
@@ -61,8 +71,9 @@ def export_unpaired(
             path = temporary / f"{split}{domain}" / f"{name}.png"
             if path.exists():
                 raise ValueError(f"two tiles of {path.parent.name} are named '{name}'")
-            Image.fromarray(rgb).save(path, compress_level=1)
+            Image.fromarray(rgb).save(path, compress_level=1, pnginfo=text)
             counts[path.parent.name] += 1
+        write_json(temporary / ABOUT, {"stamps": list(stamps), "tiles": counts})
     return counts
 
 
@@ -151,7 +162,7 @@ def _open_domain(folder: Path) -> ImageFolder:
 
 
 def _check_replaceable(folder: Path) -> None:
-    if folder.exists() and not {path.name for path in folder.iterdir()} <= set(FOLDERS):
+    if folder.exists() and not {path.name for path in folder.iterdir()} <= {*FOLDERS, ABOUT}:
         raise TumorRatioError(
             f"{folder} holds more than an export of unpaired tiles", "name an empty folder"
         )

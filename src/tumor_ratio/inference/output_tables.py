@@ -20,6 +20,7 @@ Records = Mapping[str, Mapping[str, Any]]
 NUMBERS = (
     "n_regions",
     "n_left_out",
+    "n_answered_by_median",
     "organ_mm2",
     "stained_mm2",
     "scored_mm2",

@@ -50,7 +50,8 @@ def predict_regions(
     DataFrame
         What `list_regions` gives, with tumor_ratio (the model's, clipped to [0, 1]),
         tumor_ratio_calibrated, nuclear_um2 (hematoxylin-stained area, the region's weight) and
-        sharpness; NaN where there is a reason, one of `REASONS`.
+        sharpness; NaN where there is a reason, one of `REASONS`. answered_by_median is True where
+        the ratio is the training slides' median, since too few nuclei show; of networks never.
 
     Raises
     ------
@@ -67,6 +68,7 @@ def predict_regions(
     table = list_regions(slide, survey, grid)
     scored = np.flatnonzero(table["reason"] == "")
     values = np.full((len(table), 3), np.nan)
+    by_median = np.zeros(len(table), dtype=bool)
     reasons = table["reason"].to_numpy(dtype=object)
     if len(scored):
         regions = [
@@ -76,6 +78,7 @@ def predict_regions(
         reading = Reading(batch_size, threads, tell or SlideProgress(slide.slide_id, len(regions)))
         found = model.answer(slide, regions, reading)
         values[scored] = np.stack([found.raw, found.nuclear_um2, found.sharpness], axis=1)
+        by_median[scored] = found.by_median
         unreadable = np.isnan(found.nuclear_um2)
         if found.problem and unreadable.mean() > MOST_UNREADABLE:
             raise found.problem
@@ -97,6 +100,7 @@ def predict_regions(
         tumor_ratio_calibrated=calibrated,
         nuclear_um2=values[:, 1],
         sharpness=values[:, 2],
+        answered_by_median=by_median & has_ratio,
         reason=pd.Series(reasons, index=table.index, dtype="str"),
     )
 

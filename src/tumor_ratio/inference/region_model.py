@@ -42,19 +42,21 @@ class Reading:
 
 @dataclass(frozen=True)
 class Answers:
-    """What is found of N regions, in their order; (N,) float64 each, NaN where one is unreadable.
+    """What is found of N regions, in their order; (N,) each.
 
     Parameters
     ----------
-    raw : ratios before they are calibrated.
-    nuclear_um2 : area that hematoxylin stains.
-    sharpness : see `tissue_classes.sharpness`.
+    raw : float64, ratios before they are calibrated; NaN where a region is unreadable, as below.
+    nuclear_um2 : float64, area that hematoxylin stains.
+    sharpness : float64, see `tissue_classes.sharpness`.
+    by_median : bool, whether `raw` is the training slides' median because too few nuclei show.
     problem : why the first of the unreadable regions is; None where all could be read.
     """
 
     raw: NDArray[np.float64]
     nuclear_um2: NDArray[np.float64]
     sharpness: NDArray[np.float64]
+    by_median: NDArray[np.bool_]
     problem: SlideError | None
 
 
@@ -130,4 +132,4 @@ def in_batches(
         done += len(numbers)
         reading.tell(done)
     raw, nuclear_um2, sharpness = values
-    return Answers(raw, nuclear_um2, sharpness, problem)
+    return Answers(raw, nuclear_um2, sharpness, np.zeros(len(order), dtype=bool), problem)

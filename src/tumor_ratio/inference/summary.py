@@ -98,7 +98,8 @@ def summarise_slide(
     SlideSummary
         Its record has: slide_id; organ_mm2 (outline, air spaces in), stained_mm2, scored_mm2 (the
         stained tissue of cells with a ratio); left_out, the share of all tissue (stained, folded or
-        under pen) by reason; n_regions (with a ratio), n_left_out; nuclear_mm2; tumor_ratio and
+        under pen) by reason; n_regions (with a ratio), n_left_out, n_answered_by_median (of those
+        with a ratio, see `predict_regions`); nuclear_mm2; tumor_ratio and
         tumor_ratio_calibrated, sum(w r) / sum(w) over cells, w the nuclear area; lower, upper, and
         interval, why they are withheld (empty where they are not); tau with tau_reason;
         ki67_rich_area_mm2, its share of scored tissue and of the organ's outline without the tissue
@@ -137,6 +138,7 @@ def summarise_slide(
         **{name: tissue[name] for name in ("organ_mm2", "stained_mm2", "scored_mm2", "left_out")},
         "n_regions": int((regions["reason"] == "").sum()),
         "n_left_out": int((regions["reason"] != "").sum()),
+        "n_answered_by_median": int(regions["answered_by_median"].sum()),
         **ratios,
         "weight_source": WEIGHT_SOURCE,
         "lower": lower,

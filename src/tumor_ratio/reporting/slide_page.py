@@ -181,7 +181,7 @@ def _areas(summary: SlideSummary) -> Section:
         for reason, share in sorted(summary.left_out.items(), key=lambda item: -item[1])
         if share > 0
     ]
-    blocks = [Block(table=Table(("", "of this section"), areas))]
+    blocks = [Block(table=Table(("", "of this section"), areas), notes=_by_median(summary))]
     if left_out:
         header = ("left out because", "share of all tissue")
         blocks.append(
@@ -197,6 +197,16 @@ def _areas(summary: SlideSummary) -> Section:
     else:
         blocks.append(Block(paragraphs=["No tissue was left out."]))
     return Section("areas", "What was measured", blocks)
+
+
+def _by_median(summary: SlideSummary) -> list[str]:
+    """How many ratios say nothing of their own region; no sentence where there are none."""
+    if not summary.n_answered_by_median:
+        return []
+    return [
+        "Answered with the training slides' median, since too few nuclei show: "
+        f"{summary.n_answered_by_median} of {summary.n_regions} regions with a ratio."
+    ]
 
 
 def _rich_area(summary: SlideSummary) -> Section:

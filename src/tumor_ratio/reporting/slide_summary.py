@@ -23,6 +23,8 @@ class SlideSummary:
     scored_mm2 : stained tissue that has a ratio.
     left_out : share of all tissue (stained, folded or under pen) by reason.
     n_regions, n_left_out : regions with a ratio and without one.
+    n_answered_by_median : regions whose ratio is the training slides' median, as too few nuclei
+        show.
     region_um, cell_um : sides of a region that is judged and of a cell of the maps.
     tumor_ratio, tumor_ratio_calibrated : of the slide.
     lower, upper : of the calibrated ratio.
@@ -51,6 +53,7 @@ class SlideSummary:
     left_out: Mapping[str, float]
     n_regions: int
     n_left_out: int
+    n_answered_by_median: int
     region_um: float
     cell_um: float
     tumor_ratio: float
@@ -106,6 +109,7 @@ def read_summary(record: Mapping[str, Any]) -> SlideSummary:
             left_out={str(name): _number(share) for name, share in record["left_out"].items()},
             n_regions=int(record["n_regions"]),
             n_left_out=int(record["n_left_out"]),
+            n_answered_by_median=int(record["n_answered_by_median"]),
             region_um=_number(record["region_um"]),
             cell_um=_number(record["cell_um"]),
             tumor_ratio=_number(record["tumor_ratio"]),

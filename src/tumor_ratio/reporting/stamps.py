@@ -16,6 +16,9 @@ RESEARCH_USE = (
 SYNTHETIC_TRAINING = "TRAINED ON SYNTHETIC IMAGES - NUMBERS HAVE NO BIOLOGICAL MEANING"
 """On every output of a model that was trained on phantoms."""
 
+SYNTHETIC_IMAGES = "OF A SET WITH SYNTHETIC IMAGES (PHANTOMS) - DRAWN, NOT SCANNED"
+"""On every image of an export with phantoms, beside what a model that learns from it will carry."""
+
 NUCLEI_BY_NETWORK = (
     "Nuclei were found by a network; its model card says what it was trained on. Look at them "
     "before using the numbers."

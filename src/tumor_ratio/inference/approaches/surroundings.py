@@ -44,14 +44,15 @@ def answer_together(
     slide, regions, reading : see `RegionModel.answer`.
     ratios_on : gives the ratios of those that can be read.
     card : its `MEDIAN` answers where too few nuclei show, as it does when the approach is
-        evaluated; how often is logged, and warned of where it is often.
+        evaluated; `Answers.by_median` says where, and the log how often, as a warning where it is
+        often.
     """
     reader = RegionReader(slide, regions, 1.0, reading.threads)
     measured = in_batches(reader, _nothing, replace(reading, tell=lambda _: None))
     readable = np.flatnonzero(np.isfinite(measured.nuclear_um2)).tolist()
     if not readable:
         return measured
-    raw = np.full(len(regions), np.nan)
+    raw, by_median = np.full(len(regions), np.nan), np.zeros(len(regions), dtype=bool)
     ratios = ratios_on(mended(slide), regions_table(regions[number] for number in readable))
     unknown = np.isnan(ratios)
     if unknown.any():
@@ -61,9 +62,9 @@ def answer_together(
             "slide %s: %d of %d regions show too few nuclei and get the training slides' median",
             *(slide.slide_id, unknown.sum(), len(unknown)),
         )
-    raw[readable] = np.where(unknown, float(card[MEDIAN]), ratios)
+    raw[readable], by_median[readable] = np.where(unknown, float(card[MEDIAN]), ratios), unknown
     reading.tell(len(regions))
-    return replace(measured, raw=raw)
+    return replace(measured, raw=raw, by_median=by_median)
 
 
 def _nothing(regions: list[ReadRegion]) -> NDArray[np.float64]:

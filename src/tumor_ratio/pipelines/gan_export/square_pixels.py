@@ -15,6 +15,7 @@ from tumor_ratio.errors import SlideError, TumorRatioError
 from tumor_ratio.imaging.readers import RgbImage
 from tumor_ratio.imaging.regions import Region, iter_regions
 from tumor_ratio.imaging.unpaired_folders import Domain, Split
+from tumor_ratio.reporting.stamps import SYNTHETIC_IMAGES, stamps_for
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +42,14 @@ class SquarePixels:
 
     cohort: Cohort
     squares: Mapping[Split, pd.DataFrame]
+
+    @property
+    def stamps(self) -> tuple[str, ...]:
+        """What every file carries; one phantom among the slides makes all of them synthetic."""
+        slides = {slide_id for table in self.squares.values() for slide_id in table["slide_id"]}
+        if any(self.cohort[slide_id].data_kind == "phantom" for slide_id in slides):
+            return (*stamps_for("phantom"), SYNTHETIC_IMAGES)
+        return stamps_for("real")
 
     def __len__(self) -> int:
         return 2 * sum(len(table) for table in self.squares.values())

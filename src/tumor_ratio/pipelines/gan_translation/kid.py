@@ -21,6 +21,7 @@ from tumor_ratio.models.devices import ComputeOptions
 from tumor_ratio.pipelines.gan_translation.params import KidParams
 
 if TYPE_CHECKING:
+    from tumor_ratio.models.image_features import FeatureNetwork
     from tumor_ratio.models.patch_source import PatchSource
 
 logger = logging.getLogger(__name__)
@@ -60,12 +61,7 @@ def kid_of_slides(
     """
     if not params.weights_path or not slides:
         return {}
-    # torch takes seconds to import and is of no use to the other steps of this package.
-    from tumor_ratio.models.devices import resolve_compute
-    from tumor_ratio.models.image_features import load_feature_network
-
-    path = Path(params.weights_path).expanduser()
-    network = load_feature_network(params.network, path, resolve_compute(compute), group=GROUP)
+    network = kid_network(params, compute)
     found = []
     for sources in slides.values():
         if not all(len(source) for source in sources):
@@ -82,6 +78,22 @@ def kid_of_slides(
     )
     figures = {"translation_kid": distance.mean, "translation_kid_sd": distance.sd}
     return {name: value for name, value in figures.items() if math.isfinite(value)}
+
+
+def kid_network(params: KidParams, compute: ComputeOptions) -> FeatureNetwork:
+    """The network whose features are compared.
+
+    Raises
+    ------
+    ConfigurationError, ModelUnavailableError
+        If it or its weights cannot be had.
+    """
+    # torch takes seconds to import and is of no use to the other steps of this package.
+    from tumor_ratio.models.devices import resolve_compute
+    from tumor_ratio.models.image_features import load_feature_network
+
+    path = Path(params.weights_path).expanduser()
+    return load_feature_network(params.network, path, resolve_compute(compute), group=GROUP)
 
 
 def kid_readers(

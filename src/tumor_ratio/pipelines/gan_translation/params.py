@@ -13,7 +13,7 @@ from tumor_ratio.models.cyclegan.options import (
     PreprocessOptions,
 )
 from tumor_ratio.models.devices import ComputeOptions
-from tumor_ratio.params import Params
+from tumor_ratio.params import ChangesNoResult, Params
 from tumor_ratio.reporting.stamps import TrainingData
 
 LoadSize = Annotated[int, Field(ge=16)]
@@ -52,7 +52,7 @@ class GanLearningParams(Params):
     validation_tiles: int = Field(default=4, ge=1)
     """Tiles of validation slides that are translated and measured after every epoch."""
     gan: CycleGanOptions = CycleGanOptions()
-    cache_mb: int = Field(default=512, ge=0)
+    cache_mb: Annotated[int, ChangesNoResult()] = Field(default=512, ge=0)
     """Megabytes of squares kept in memory while training."""
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
@@ -15,7 +15,7 @@ from tumor_ratio.models.regressor_options import (
     NormalisationName,
 )
 from tumor_ratio.models.training_options import TrainingOptions
-from tumor_ratio.params import Params
+from tumor_ratio.params import ChangesNoResult, Params
 
 
 class SamplingParams(Params):
@@ -57,7 +57,7 @@ class LearningParams(Params):
     learned and answered stays the patch's."""
     ensemble: int = Field(default=1, ge=1, le=20)
     """Trainings that differ in their seeds; their mean answers."""
-    cache_mb: int = Field(default=512, ge=0)
+    cache_mb: Annotated[int, ChangesNoResult()] = Field(default=512, ge=0)
     """Megabytes of patches kept in memory while training."""
 
     @model_validator(mode="after")
