@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
+from scipy import ndimage
 
 from tumor_ratio.imaging.appearance import FEATURES, Appearance, slide_appearance
 from tumor_ratio.imaging.slide import open_slide
@@ -64,6 +65,14 @@ def test_neither_the_lamp_nor_a_finer_scan_changes_the_look(tmp_path):
         assert (np.abs(other.features() - plain) < floors).all()
     declared_twice_as_coarse = look(tmp_path, section(0.5), 1.0)
     assert declared_twice_as_coarse.nucleus_um > 1.6 * 2 * RADIUS_UM
+
+
+def test_a_slide_out_of_focus_is_less_sharp_and_a_finer_scan_is_not(tmp_path):
+    sharp = look(tmp_path, section(0.5), 0.5).sharpness
+    assert look(tmp_path, section(0.25), 0.25).sharpness == pytest.approx(sharp, rel=0.1)
+    blurred = ndimage.gaussian_filter(section(0.5).astype(float), (2, 2, 0)).astype(np.uint8)
+    assert look(tmp_path, blurred, 0.5).sharpness < 0.8 * sharp
+    assert math.isnan(look(tmp_path, section(2.0), 2.0).sharpness)
 
 
 def test_dab_and_glass_are_told_from_h_and_e_and_written_without_nan(tmp_path):

@@ -18,6 +18,7 @@ from tumor_ratio.inference.domain import (
     judge_appearance,
     judge_declared,
     judge_domain,
+    judge_focus,
     judge_pixel_size,
     trained_domain,
     warning_text,
@@ -53,6 +54,7 @@ def slide_like(rng=None, spread=1.0, **changes) -> Appearance:
         "eosin_share": 0.9,
         "tissue_share": 0.5,
         "nuclei_per_mm2": 3000.0,
+        "sharpness": 0.5,
     }
     return Appearance(**{**plain, **features, **changes})
 
@@ -68,6 +70,24 @@ def kinds(warnings: list[DomainWarning]) -> list[str]:
 
 def test_a_slide_of_the_trainings_kind_has_no_warning():
     assert judge_domain(slide_like(), DECLARED, trained()) == []
+
+
+def test_a_slide_that_is_less_sharp_or_sharper_than_the_trainings_is_warned_of():
+    known = [0.5, 0.48, math.nan, 0.6]
+    for fine in (0.44, 0.48, 0.65, math.nan):
+        assert judge_focus(fine, known) == []
+    (blurred,) = judge_focus(0.42, known)
+    assert blurred.about == "focus"
+    assert (
+        blurred.text == "less sharp than the training slides: sharpness 0.42, theirs 0.48 to 0.60"
+    )
+    (sharpened,) = judge_focus(0.67, known)
+    assert sharpened.text.startswith("sharper than the training slides: sharpness 0.67")
+    assert judge_focus(0.2, []) == judge_focus(0.2, [math.nan]) == []
+    warnings = judge_domain(slide_like(sharpness=0.4), DECLARED, trained())
+    assert kinds(warnings) == ["focus"]
+    assert "less sharp" in interval_reason(warnings, 20)
+    assert interval_reason(warnings, 20, anyway=True) == ""
 
 
 def test_what_is_declared_is_compared():

@@ -17,6 +17,7 @@ from scipy import ndimage
 from tumor_ratio.imaging.gaussian import gaussian_blur
 from tumor_ratio.imaging.nuclear_area import SMOOTHING_UM, hematoxylin_threshold
 from tumor_ratio.imaging.readers import RgbImage
+from tumor_ratio.imaging.sharpness import sharpness
 from tumor_ratio.imaging.slide import Slide
 from tumor_ratio.imaging.stain_kind import eosin_share, is_dark_field
 from tumor_ratio.imaging.stains import H_E, channel_density, separate
@@ -64,6 +65,7 @@ class Appearance:
     eosin_share : share of the stained pixels that are eosin-pink.
     tissue_share : share of the overview that shows tissue.
     nuclei_per_mm2 : spots of hematoxylin of a nucleus' size, on tissue.
+    sharpness : median over its tiles, see `sharpness.sharpness`; how well it is in focus.
     red_od, green_od, blue_od : mean densities of tissue.
     nuclei_green_over_red, nuclei_blue_over_red : hue of nuclei, ratios of their mean densities.
     rest_red_over_green, rest_blue_over_green : hue of tissue outside nuclei.
@@ -78,6 +80,7 @@ class Appearance:
     eosin_share: float
     tissue_share: float
     nuclei_per_mm2: float
+    sharpness: float
     red_od: float
     green_od: float
     blue_od: float
@@ -153,7 +156,7 @@ def _tiles(slide: Slide, mask: NDArray[np.bool_], overview_mpp: float) -> list[R
 
 
 def _of_tiles(tiles: list[RgbImage], mpp: float) -> dict[str, Any]:
-    names = ["nuclei_per_mm2", *FEATURES]
+    names = ["nuclei_per_mm2", "sharpness", *FEATURES]
     masks = [tissue_mask(tile, mpp) for tile in tiles]
     if not any(mask.any() for mask in masks):
         return dict.fromkeys(names, math.nan)
@@ -172,6 +175,9 @@ def _of_tiles(tiles: list[RgbImage], mpp: float) -> dict[str, Any]:
     diameter = float(np.median(np.sqrt(areas * 4 / math.pi))) if len(areas) else math.nan
     values = (
         len(areas) / (inside.sum() * mpp**2 / 1e6),
+        _median(
+            [sharpness(tile, mpp) for tile, mask in zip(tiles, masks, strict=True) if mask.any()]
+        ),
         *(red, green, blue),
         *(n_green / n_red, n_blue / n_red),
         *(r_red / r_green, r_blue / r_green),
@@ -180,6 +186,11 @@ def _of_tiles(tiles: list[RgbImage], mpp: float) -> dict[str, Any]:
         diameter,
     )
     return {name: float(value) for name, value in zip(names, values, strict=True)}
+
+
+def _median(values: list[float]) -> float:
+    known = [value for value in values if not math.isnan(value)]
+    return float(np.median(known)) if known else math.nan
 
 
 def _parts(od: NDArray[np.floating] | None) -> tuple[float, float, float]:

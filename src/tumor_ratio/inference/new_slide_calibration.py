@@ -35,7 +35,7 @@ from tumor_ratio.metrics.rich_scale import area_map, rich_threshold
 
 FILE_NAME = "calibration.json"
 CARD_FILE = "card.json"
-FORMAT = 1
+FORMAT = 2
 REMEDY = "calibrate it anew: kedro run --pipelines=regression"
 
 MIN_MATCHED_REGIONS = 100

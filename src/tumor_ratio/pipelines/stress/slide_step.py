@@ -165,7 +165,7 @@ def _measured(
 def _predicted(
     pair: SlidePair, regions: pd.DataFrame, model: ModelRef, compute: ComputeOptions
 ) -> tuple[NDArray[np.float64], str]:
-    """Raw ratios as a model answers them on a new slide; all NaN, with the reason, if it refuses."""
+    """Raw ratios as on a new slide; all NaN, with the reason, where the model refuses."""
     from tumor_ratio.inference.slide_model import load_slide_model
 
     assert pair.he is not None
