@@ -270,9 +270,9 @@ def test_labelling_raises_the_truth_and_leaves_the_tumor(validated):
         assert high["he_true"] > drawn["he_true"]
         low_l, high_l = (s["tumor_positive_mm2"] / s["tumor_nuclei_mm2"] for s in (drawn, high))
         assert low_l < 0.85 < high_l <= 1
-        assert high["true_tissue_ratio"] > drawn["true_tissue_ratio"]
     # Nearly half of the tissue of p02 is tumor. (Positive nuclei are larger: fewer of them fit.)
     assert high["he_true"] > drawn["he_true"] + 0.03
+    assert high["true_tissue_ratio"] > drawn["true_tissue_ratio"] + 0.03
 
 
 def test_fingerprints_tell_conditions_and_calibrations_apart(model, tmp_path):

@@ -63,7 +63,7 @@ def area_rows(slides: pd.DataFrame) -> pd.DataFrame:
         tumor. `l_by_area` and the areas of tumor that follow: see `with_tumor_areas`; their errors:
         see `tumor_errors`. NaN where undefined.
     """
-    rows = []
+    rows: list[dict[str, Any]] = []
     for condition, part in slides.groupby("condition", sort=False):
         rich, true_rich = part["rich_mm2"].to_numpy(), part["true_rich_mm2"].to_numpy()
         lower, upper = ratio_of_sums_interval(rich, true_rich)
@@ -74,7 +74,7 @@ def area_rows(slides: pd.DataFrame) -> pd.DataFrame:
                 "tumor_labelling": float(part["tumor_labelling"].mean()),
                 "n_slides": len(part),
                 "tau": part["tau"].iloc[0],
-                **total.to_dict(),
+                **{str(name): area for name, area in total.items()},
                 "stained_error": _over(total["stained_mm2"], total["true_stained_mm2"]) - 1,
                 "largest_stained_error": float(part["stained_error"].abs().max()),
                 "rich_error": _over(total["rich_mm2"], total["true_rich_mm2"]) - 1,
