@@ -123,7 +123,10 @@ def question(slides: Path, *names: str) -> pd.DataFrame:
     return pd.DataFrame({"slide_path": [str(slides / name) for name in names]})
 
 
-@pytest.mark.parametrize("options", [{}, {"step_px": 20, "min_tissue": 0.6}])
+LABELLING = {"tumor_labelling": "0.6 0.5 0.7", "other_labelling": "0.05 0.02 0.1"}
+
+
+@pytest.mark.parametrize("options", [{}, {"step_px": 20, "min_tissue": 0.6, **LABELLING}])
 def test_it_answers_as_the_pipeline_does(slides, loaded, of_the_pipeline, monkeypatch, options):
     monkeypatch.setenv(ALLOWED_ROOTS, str(slides))
     answer = loaded.predict(question(slides, "a.png", "b.png"), {"mpp": 1.0, **DECLARED, **options})
@@ -136,6 +139,7 @@ def test_it_answers_as_the_pipeline_does(slides, loaded, of_the_pipeline, monkey
     assert (answer["interval"] == "").all()
     assert ((answer["lower"] < ratios) & (ratios < answer["upper"])).all()
     assert abs(ratios[0] - ratios[1]) > 1e-6
+    assert answer["tumor_area_mm2"].notna().tolist() == [bool(options)] * 2
 
 
 def test_a_tiff_in_strips_is_read_by_a_copy_that_is_not_kept(
@@ -220,6 +224,7 @@ def test_without_allowed_folders_nothing_is_read(slides, loaded, monkeypatch):
         ({"min_tissue": 1.5}, "min_tissue"),
         ({"mpp": 50.0}, "mpp"),
         ({"step_px": "many"}, "step_px"),
+        ({"tumor_labelling": "0.5 0.4 0.6"}, "`other_labelling` is missing"),
     ],
 )
 def test_bad_parameters_are_refused_as_a_whole(slides, loaded, params, message):

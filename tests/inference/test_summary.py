@@ -17,6 +17,7 @@ from tumor_ratio.imaging.slide import Slide, open_slide
 from tumor_ratio.imaging.tissue_classes import EXCLUSION_REASONS, TissueClasses
 from tumor_ratio.inference.domain import DomainWarning, TrainedDomain
 from tumor_ratio.inference.new_slide_calibration import NewSlideCalibration
+from tumor_ratio.inference.output_tables import empty_record, slide_table
 from tumor_ratio.inference.region_grid import REASONS, RegionGrid, judge_squares, list_regions
 from tumor_ratio.inference.slide_files import (
     HEAT_MAP,
@@ -30,7 +31,9 @@ from tumor_ratio.inference.slide_files import (
 )
 from tumor_ratio.inference.summary import FociOptions, summarise_slide
 from tumor_ratio.inference.survey import SlideSurvey
+from tumor_ratio.inference.tumor_area import TUMOR_NUMBERS
 from tumor_ratio.metrics.calibration import MonotoneMap
+from tumor_ratio.metrics.tumor_share import Labellings, ShareRange
 from tumor_ratio.reporting.stamps import RESEARCH_USE, SYNTHETIC_TRAINING
 
 CELL = 50
@@ -95,9 +98,12 @@ def predicted(slide: Slide, survey: SlideSurvey) -> pd.DataFrame:
 def summary(slide, survey, **options):
     calibration = options.pop("calibration", CALIBRATION)
     warnings = options.pop("warnings", [])
+    card, labellings = options.pop("card", CARD), options.pop("labellings", None)
     regions = predicted(slide, survey)
     return summarise_slide(
-        *(slide, survey, regions, GRID, CARD, calibration, warnings), FociOptions(**options)
+        *(slide, survey, regions, GRID, card, calibration, warnings),
+        FociOptions(**options),
+        labellings,
     )
 
 
@@ -140,6 +146,127 @@ def test_areas_are_the_planted_ones(slide, survey):
     assert curve[0.61] == 0
     assert record["tumor_area_mm2"] is None
     assert "tumor-specific marker" in record["tumor_area_reason"]
+
+
+LABELLINGS = Labellings(ShareRange(0.25, 0.2, 0.3), ShareRange(0.04, 0.02, 0.05))
+BY_TISSUE = (6 * 0.2 + 69 * 0.05) / 75
+BY_NUCLEI = (6 * 900 * 0.2 + 69 * 300 * 0.05) / (6 * 900 + 69 * 300)
+SCORED = 75 * 2500 / 1e6
+
+
+def test_a_tumor_area_follows_from_the_labellings(slide, survey):
+    record = summary(slide, survey, labellings=LABELLINGS).record
+    assert record["tissue_ratio"] == pytest.approx(BY_TISSUE)
+    share = (BY_TISSUE - 0.04) / (0.25 - 0.04)
+    assert record["tumor_area_mm2"] == pytest.approx(share * SCORED)
+    lower, upper = (BY_TISSUE - 0.05) / (0.3 - 0.05), (BY_TISSUE - 0.02) / (0.2 - 0.02)
+    assert record["tumor_area_lower_mm2"] == pytest.approx(lower * SCORED)
+    assert record["tumor_area_upper_mm2"] == pytest.approx(upper * SCORED)
+    assert record["tumor_nuclear_share"] == pytest.approx((BY_NUCLEI - 0.04) / 0.21)
+    assert record["tumor_area_basis"].startswith(
+        "labelling by area as given: 0.25 (0.2 to 0.3) of tumor nuclei, 0.04 (0.02 to 0.05) of"
+    )
+    assert record["tumor_area_reason"] == ""
+
+
+def test_cells_with_more_tissue_weigh_more(slide, survey):
+    survey.classes.stained[50:75, 250:300] = False
+    regions = predicted(slide, survey).assign(nuclear_um2=100.0)
+    here = (regions["x_px"] == 250) & (regions["y_px"] == 50)
+    ratio = pd.Series(np.where(here, 0.8, 0.2)).where(regions["reason"] == "")
+    regions = regions.assign(tumor_ratio=ratio, tumor_ratio_calibrated=ratio)
+    whole = summarise_slide(slide, survey, regions, GRID, CARD, CALIBRATION, [], FociOptions())
+    assert whole.record["tissue_ratio"] == pytest.approx((0.5 * 0.8 + 74 * 0.2) / 74.5)
+
+
+def test_only_the_final_share_is_cut(slide, survey):
+    """Cells of 0.2 are over l and cells of 0.05 under b; cut in each cell, 6 of 75 were tumor."""
+    noisy = Labellings(ShareRange(0.15, 0.15, 0.15), ShareRange(0.06, 0.06, 0.06))
+    record = summary(slide, survey, labellings=noisy).record
+    assert record["tumor_area_mm2"] == pytest.approx((BY_TISSUE - 0.06) / 0.09 * SCORED)
+    assert record["tumor_area_mm2"] < 6 * 2500 / 1e6
+    assert record["tumor_area_reason"] == ""
+
+
+@pytest.mark.parametrize(
+    ("tumor", "other", "area", "said"),
+    [
+        (0.06, 0.01, SCORED, "the ratio over tissue, 0.062, is above 0.06 of tumor nuclei; the"),
+        (
+            0.5,
+            0.07,
+            0.0,
+            "the ratio over tissue, 0.062, is below 0.07 of other nuclei: a labelling",
+        ),
+        (0.5, 0.1, 0.0, "the ratio over nuclei, 0.081, is below 0.1 of other nuclei: a labelling"),
+    ],
+)
+def test_a_share_outside_0_to_1_is_cut_and_said(slide, survey, tumor, other, area, said):
+    labellings = Labellings(ShareRange(tumor, tumor, tumor), ShareRange(other, other, other))
+    record = summary(slide, survey, labellings=labellings).record
+    for name in ("tumor_area_mm2", "tumor_area_lower_mm2", "tumor_area_upper_mm2"):
+        assert record[name] == pytest.approx(area)
+    assert said in record["tumor_area_reason"]
+
+
+def with_meaning(*meanings: str) -> dict:
+    return {**CARD, "domain": {"marker_meaning": list(meanings)}}
+
+
+def test_after_a_tumor_specific_marker_the_ratio_is_the_share(slide, survey):
+    record = summary(slide, survey, card=with_meaning("tumor")).record
+    assert record["tumor_area_mm2"] == pytest.approx(BY_TISSUE * SCORED)
+    assert record["tumor_nuclear_share"] == pytest.approx(BY_NUCLEI)
+    assert record["tumor_area_lower_mm2"] is None
+    assert record["tumor_area_upper_mm2"] is None
+    assert "tumor-specific marker" in record["tumor_area_basis"]
+    assert record["tumor_area_reason"] == ""
+    given = summary(slide, survey, card=with_meaning("tumor"), labellings=LABELLINGS).record
+    assert given["tumor_area_mm2"] == pytest.approx((BY_TISSUE - 0.04) / 0.21 * SCORED)
+
+
+@pytest.mark.parametrize(
+    ("meanings", "said"),
+    [
+        ((), "not declared for all training slides"),
+        (("proliferation",), "a marker of proliferation, which is not the tumor"),
+        (("proliferation", "tumor"), "mean proliferation and tumor"),
+    ],
+)
+def test_no_other_marker_gives_a_tumor_area(slide, survey, meanings, said):
+    record = summary(slide, survey, card=with_meaning(*meanings)).record
+    names = ("tumor_area_mm2", "tumor_area_lower_mm2", "tumor_area_upper_mm2")
+    assert [record[name] for name in (*names, "tumor_nuclear_share")] == [None] * 4
+    assert said in record["tumor_area_reason"]
+    assert record["tumor_area_basis"] == ""
+
+
+def test_without_a_ratio_no_labelling_gives_a_tumor_area(slide, survey):
+    nothing = predicted(slide, survey).assign(
+        tumor_ratio=np.nan, tumor_ratio_calibrated=np.nan, nuclear_um2=np.nan
+    )
+    whole = summarise_slide(
+        *(slide, survey, nothing, GRID, CARD, CALIBRATION, [], FociOptions()), LABELLINGS
+    )
+    assert whole.record["tumor_area_mm2"] is None
+    assert whole.record["tumor_area_reason"] == "no tissue of this slide has a ratio"
+
+
+def test_the_tables_carry_the_tumor_area(slide, survey):
+    records = {
+        "s": summary(slide, survey, labellings=LABELLINGS).record,
+        "t": summary(slide, survey).record,
+        "u": empty_record("u", CARD),
+    }
+    table = slide_table(records).set_index("slide_id")
+    for name in TUMOR_NUMBERS:
+        assert table[name].dtype == "float64"
+        assert table[name]["s"] == records["s"][name]
+        assert math.isnan(table[name]["u"])
+    assert math.isnan(table["tumor_area_mm2"]["t"])
+    assert table["tissue_ratio"]["t"] == table["tissue_ratio"]["s"]
+    assert table["tumor_area_basis"].tolist() == [records["s"]["tumor_area_basis"], "", ""]
+    assert table["tumor_area_reason"].tolist() == ["", records["t"]["tumor_area_reason"], ""]
 
 
 def test_the_ratio_is_weighted_by_nuclear_area(slide, survey):

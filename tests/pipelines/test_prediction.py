@@ -82,6 +82,7 @@ def make_model(
     context: float | None = None,
     members: int = 1,
     seed: int = 0,
+    meaning: str = "",
 ) -> ModelRef:
     network, *others = (
         build_regressor(Architecture("test_resnet", side), BackboneOptions(), seed=seed + number)
@@ -97,6 +98,8 @@ def make_model(
         "domain": {"species": ["human"], "organ": ["testis"], "stain": ["H&E standard"]},
         "calibration": {"knots": [0.0, 1.0], "values": [0.1, 0.5]},
     }
+    if meaning:
+        description["domain"]["marker_meaning"] = [meaning]
     if context is not None:  # cards of earlier versions have none
         description["context"] = context
     normalisation = Normalisation((0.5, 0.5, 0.5), (0.25, 0.25, 0.25), "training_patches")
@@ -311,6 +314,32 @@ def test_a_model_of_real_slides_has_no_synthetic_stamp(tmp_path):
     path = save(tmp_path / "s.png", section(128, 128))
     _, slides = run(PredictionParams(slide=str(path), mpp=1.0, compute=CPU), real)
     assert slides["stamp"].tolist() == [RESEARCH_USE]
+
+
+def test_a_tumor_area_is_given_where_something_says_what_the_ratio_means(tmp_path):
+    path = save(tmp_path / "s.png", section(128, 128))
+    params = PredictionParams(slide=str(path), mpp=1.0, compute=CPU)
+    of_marker = {
+        meaning: make_model(tmp_path / meaning, meaning=meaning)
+        for meaning in ("proliferation", "tumor")
+    }
+    _, slides = run(params, of_marker["proliferation"])
+    assert slides["tumor_area_mm2"].isna().all()
+    assert "marker of proliferation" in slides["tumor_area_reason"][0]
+    known = {"tumor_labelling": "0.6 0.5 0.7", "other_labelling": "0.05 0 0.1"}
+    given = PredictionParams(slide=str(path), mpp=1.0, compute=CPU, **known)
+    for asked, model, l, b in (
+        (given, of_marker["proliferation"], 0.6, 0.05),
+        (params, of_marker["tumor"], 1.0, 0.0),
+    ):
+        row = run(asked, model)[1].iloc[0]
+        share = (row["tissue_ratio"] - b) / (l - b)
+        assert 0.1 < share < 0.9
+        assert row["tumor_area_mm2"] == pytest.approx(share * row["scored_mm2"])
+        assert row["tumor_area_reason"] == ""
+        assert np.isfinite(row["tumor_area_upper_mm2"]) == (asked is given)
+        ratio = row["tumor_ratio_calibrated"]
+        assert row["tumor_nuclear_share"] == pytest.approx((ratio - b) / (l - b))
 
 
 def test_regions_with_little_tissue_are_listed_without_a_ratio(tmp_path, model):

@@ -36,7 +36,14 @@ from tumor_ratio.phantom.plan import PhantomSlide
 from tumor_ratio.phantom.truth import truth_nuclei, truth_tumor_mask
 from tumor_ratio.pipelines.prediction_validation import create_pipeline, nodes, scores
 from tumor_ratio.pipelines.prediction_validation.params import PredictionValidationParams
-from tumor_ratio.pipelines.prediction_validation.true_areas import true_field, true_tissue
+from tumor_ratio.pipelines.prediction_validation.true_areas import (
+    TrueField,
+    nuclei_areas_mm2,
+    true_field,
+    true_tissue,
+    true_tissue_ratio,
+)
+from tumor_ratio.pipelines.prediction_validation.tumor_areas import tumor_errors, with_tumor_areas
 from tumor_ratio.pipelines.prediction_validation.validation_text import validation_text
 from tumor_ratio.reporting.stamps import CIRCULAR, RESEARCH_USE, SYNTHETIC_TRAINING
 
@@ -192,6 +199,27 @@ def test_the_true_field_counts_every_nucleus_and_all_tumor_once(drawn):
     assert not np.allclose(truth.tumor_um2, truth.tumor_um2.T)
 
 
+def test_nuclei_are_summed_by_kind_and_state(drawn):
+    _, truth_dir = drawn
+    found, nuclei = nuclei_areas_mm2(truth_dir), truth_nuclei(truth_dir, "he")
+    area = nuclei["area_um2"] / 1e6
+    assert found["tumor_nuclei_mm2"] + found["other_nuclei_mm2"] == pytest.approx(area.sum())
+    positive = found["tumor_positive_mm2"] + found["other_positive_mm2"]
+    assert positive == pytest.approx(area[nuclei["positive"]].sum())
+    kind = nuclei["cell_type"] == "tumor"
+    assert found["tumor_positive_mm2"] == pytest.approx(area[kind & nuclei["positive"]].sum())
+    assert 0 < found["other_positive_mm2"] < found["other_nuclei_mm2"]
+
+
+def test_true_ratios_count_by_tissue_where_a_ratio_was_predicted():
+    ratio = np.array([[0.5, 0.5, 0.5, np.nan]])
+    tissue = np.array([[1.0, 0.5, 1.0, 1.0]])
+    empty = np.full(ratio.shape, np.nan)
+    field = RatioField("s", 50.0, 50.0, ratio, empty, empty, empty, tissue, empty.astype(object))
+    truth = TrueField(np.array([[0.2, 0.8, np.nan, 0.9]]), tissue, empty, 0.0)
+    assert true_tissue_ratio(field, truth) == pytest.approx((0.2 + 0.5 * 0.8) / 1.5)
+
+
 def test_true_tissue_has_the_planned_share_without_large_lumens(drawn):
     plan, _ = drawn
     share = true_tissue(plan).mean()
@@ -211,6 +239,8 @@ def test_a_slide_is_predicted_and_held_against_its_truth(validated):
         assert 0 <= slide["true_rich_mm2"] <= slide["rich_mm2"]
         assert 0.7 * slide["tumor_mm2"] < slide["tumor_in_rich_mm2"] <= slide["tumor_mm2"]
         assert slide["interval"] == ""
+        assert 0.8 * slide["stained_mm2"] < slide["scored_mm2"] <= slide["stained_mm2"] + 1e-9
+        assert 0.2 < slide["tissue_ratio"] < 0.35
         assert slide["lower"] < slide["tumor_ratio"] < slide["upper"]
         assert not np.allclose(regions["ihc_true"], regions["he_true"], equal_nan=True)
         # What is held against references is the calibrated ratio, with its own bounds.
@@ -238,8 +268,11 @@ def test_labelling_raises_the_truth_and_leaves_the_tumor(validated):
         assert drawn["tumor_mm2"] == high["tumor_mm2"]
         assert drawn["true_stained_mm2"] == high["true_stained_mm2"]
         assert high["he_true"] > drawn["he_true"]
+        low_l, high_l = (s["tumor_positive_mm2"] / s["tumor_nuclei_mm2"] for s in (drawn, high))
+        assert low_l < 0.85 < high_l <= 1
     # Nearly half of the tissue of p02 is tumor. (Positive nuclei are larger: fewer of them fit.)
     assert high["he_true"] > drawn["he_true"] + 0.03
+    assert high["true_tissue_ratio"] > drawn["true_tissue_ratio"] + 0.03
 
 
 def test_fingerprints_tell_conditions_and_calibrations_apart(model, tmp_path):
@@ -296,6 +329,13 @@ def planted(condition: str, slide_id: str, burden: float, **other) -> dict:
         "reported_rich_mm2": 0.5,
         "true_rich_all_mm2": 0.75,
         "tumor_in_rich_mm2": 0.2,
+        "tumor_nuclei_mm2": 0.1,
+        "tumor_positive_mm2": 0.05,
+        "other_nuclei_mm2": 0.2,
+        "other_positive_mm2": 0.02,
+        "scored_mm2": 1.0,
+        "tissue_ratio": 0.2,
+        "true_tissue_ratio": 0.25,
         **other,
     }
     bounds = {"lower": 0.1, "upper": 0.4}
@@ -326,9 +366,12 @@ def tables():
         ("as drawn", "p01"): planted("as drawn", "p01", 0.1),
         ("as drawn", "p02"): planted(
             "as drawn", "p02", 0.3, rich_mm2=0.6, stained_mm2=0.94, lower=None, upper=None,
-            interval="interval withheld: organ undeclared",
+            interval="interval withheld: organ undeclared", tumor_positive_mm2=0.03,
+            tissue_ratio=0.05,
         ),
-        ("labelling 0.9", "p01"): planted("labelling 0.9", "p01", 0.1, reported_rich_mm2=1.0),
+        ("labelling 0.9", "p01"): planted(
+            "labelling 0.9", "p01", 0.1, reported_rich_mm2=1.0, tumor_positive_mm2=0.095
+        ),
     }  # fmt: skip
     results["as drawn", "p02"]["regions"] = [
         {"lower": None, "upper": None, "ihc_measured": 0.4, "ihc_true": 0.5}
@@ -351,6 +394,38 @@ def test_areas_are_compared_as_sums_over_slides(tables):
     assert own["tumor_in_rich"] == pytest.approx(0.4 / 1.0)
     curve = tables[2].set_index("condition").loc["as drawn"]
     assert curve[["rich_mm2", "true_rich_mm2"]].tolist() == pytest.approx([0.9, 0.8])
+
+
+def test_tumor_areas_follow_from_the_labelling_of_all_slides_together(tables):
+    slides = tables[0].set_index(["condition", "slide_id"])
+    own = tables[1].set_index("condition").loc["as drawn"]
+    # l = (0.05 + 0.03) / 0.2 and b = 0.04 / 0.4, of both slides.
+    assert own[["l_by_area", "b_by_area"]].tolist() == pytest.approx([0.4, 0.1])
+    first, second = slides.loc["as drawn", "p01"], slides.loc["as drawn", "p02"]
+    assert first["tumor_area_mm2"] == pytest.approx((0.2 - 0.1) / 0.3)
+    assert (second["tumor_area_mm2"], second["tumor_area_uncut_mm2"]) == pytest.approx((0, -1 / 6))
+    assert own["tumor_mm2"] == pytest.approx(0.5)
+    errors = ["", "_uncut", "_true_ratio", "_l_low", "_l_high"]
+    assert [own[f"tumor_area{name}_error"] for name in errors] == pytest.approx(
+        [-1 / 3, -2 / 3, 1.0, 0.0, -0.5]
+    )
+    assert own["tumor_area_error_by_slide"] == pytest.approx((1 / 3 - 0.25 + 0.25) / 0.5)
+    other = tables[1].set_index("condition").loc["labelling 0.9"]
+    assert other["tumor_area_mm2"] == pytest.approx((0.2 - 0.1) / 0.85)
+    assert math.isnan(other["tumor_area_l_high_error"])  # no labelling is over 1
+
+
+def test_a_labelling_that_tells_nothing_apart_gives_no_tumor_area():
+    row = planted("x", "p01", 0.1, tumor_positive_mm2=0.015)["slide"]  # l 0.15, b 0.1
+    table = pd.DataFrame([{"condition": "x", **row}])
+    found = with_tumor_areas(table).iloc[0]
+    assert found["tumor_area_mm2"] == 1.0  # 0.2 is above l: all of it
+    assert found["tumor_area_uncut_mm2"] == pytest.approx(2.0)
+    assert math.isnan(found["tumor_area_l_low_mm2"])
+    none = table.assign(tumor_nuclei_mm2=0.0, tumor_positive_mm2=0.0, tumor_mm2=0.0)
+    without = with_tumor_areas(none)
+    assert math.isnan(without["tumor_area_mm2"][0])
+    assert all(math.isnan(value) for value in tumor_errors(without).values())
 
 
 def test_the_interval_of_a_ratio_of_sums_holds_it_as_often_as_it_says():
@@ -404,6 +479,13 @@ def test_metrics_are_of_slides_as_drawn_and_the_text_says_what_was_asked(tables)
     assert "10%, met)" in text_of(sure)
     assert "at most 6.0% on a slide (asked: within 3%, NOT met)" in text
     assert "is not the tumor's area" in text
+    assert "l 0.40, b 0.10: 0.33 mm2 of 0.50 mm2 tumor: -33.3% in sum; the slides' own" in text
+    assert re.search(r"errors make 67%\n .* cut to 0 to 1 -66.7%; from true ratios \+100.0%", text)
+    assert "higher -50.0%" in text
+    assert "higher undefined" in text
+    assert metrics["validation_tumor_area_error_as_drawn"] == pytest.approx(-1 / 3)
+    assert metrics["validation_tumor_area_l_high_error_as_drawn"] == pytest.approx(-0.5)
+    assert "validation_tumor_area_l_high_error_labelling_0.9" not in metrics
     assert "(4.00 times the tumor)" in text
     assert text.endswith("STAMP\n")
     assert {RESEARCH_USE, SYNTHETIC_TRAINING, CIRCULAR} <= set(areas.attrs["stamp"])

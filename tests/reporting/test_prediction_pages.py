@@ -17,6 +17,7 @@ from tumor_ratio.reporting.without_paths import without_paths
 
 URI = photo_uri(np.full((4, 4, 3), 200, dtype=np.uint8))
 PICTURES = SlidePictures(URI, URI, URI, [Picture(URI, "focus 2, the largest")])
+EMPTY = CohortExtras()
 VOID = {"meta", "img", "br", "link"}
 
 
@@ -72,6 +73,10 @@ def record(**changes):
         "ki67_rich_foci": {"number": 0, "per_mm2": 0.0, "foci": []},
         "smallest_detectable_um": 126.4,
         "tumor_area_mm2": None,
+        "tumor_area_lower_mm2": None,
+        "tumor_area_upper_mm2": None,
+        "tumor_nuclear_share": None,
+        "tumor_area_basis": "",
         "tumor_area_reason": "the labelling of tumor is not known",
         "domain_warnings": [],
         "approach": "resnet18",
@@ -124,6 +129,52 @@ def test_a_slides_page_says_what_was_found_and_carries_its_stamps():
     for stamp in (RESEARCH_USE, SYNTHETIC_TRAINING):
         assert page.text.count(stamp) == 2
         assert page.text.index(stamp) < page.text.index("Predicted tumor ratio")
+
+
+TUMOR = {
+    "tumor_area_mm2": 1.234,
+    "tumor_area_lower_mm2": 0.9,
+    "tumor_area_upper_mm2": 1.8,
+    "tumor_nuclear_share": 0.125,
+    "tumor_area_basis": "labelling by area as given: 0.5 (0.4 to 0.6) of tumor nuclei",
+    "tumor_area_reason": "",
+}
+ON_TOP = "The range is that of the given labelling only: the prediction’s own error comes on top."
+
+
+def test_a_tumor_area_says_what_it_rests_on():
+    page = slide_html(**TUMOR).text
+    area = "Tumor area: 1.23 mm² (0.9 to 1.8 for the given labelling)."
+    assert page.count(area) == 2  # at the top, and where its reasons stand
+    assert f"{area} Labelling by area as given: 0.5 (0.4 to 0.6) of tumor nuclei." in page
+    assert "Of the area of nuclei, 12.5% is tumor." in page
+    assert ON_TOP in page
+    assert "Assumed: within a cell, tumor has as much area of nuclei per mm²" in page
+    assert "Tumor area: not given" not in page
+    wrong = slide_html(**{**TUMOR, "tumor_area_reason": "the ratio over tissue is above 0.5"}).text
+    assert "The ratio over tissue is above 0.5." in wrong
+
+
+def test_a_tumor_area_without_labellings_has_no_range():
+    unknown = {"tumor_area_lower_mm2": None, "tumor_area_upper_mm2": None}
+    page = slide_html(**{**TUMOR, **unknown}).text
+    assert "Tumor area: 1.23 mm². Labelling" in page
+    assert ON_TOP not in page
+    assert "for the given labelling" not in page
+
+
+def test_a_cohorts_page_lists_tumor_areas_where_there_are_any():
+    none = pd.DataFrame(columns=["slide_id", "step", "error", "message"])
+    wrong = record(slide_id="mouse 8", **{**TUMOR, "tumor_area_reason": "too high"})
+    records = [record(**TUMOR), wrong, record(slide_id="mouse 9")]
+    page = Page(render_report(cohort_page(records, none, EMPTY))).text
+    area = f"1.23 mm² (0.9 to 1.8 for the given labelling) {TUMOR['tumor_area_basis']}"
+    assert f"mouse 7 {area} - 12.5%" in page
+    assert f"mouse 8 {area} too high 12.5%" in page
+    assert "mouse 9 -" not in page
+    assert page.count(ON_TOP) == 1
+    without = Page(render_report(cohort_page([record()], none, EMPTY))).text
+    assert "umor area" not in without
 
 
 def test_a_page_is_self_contained_and_shows_no_place_of_a_file():

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pydantic import Field
 
 from tumor_ratio.imaging.slide_checks import MAX_MPP, MIN_MPP
-from tumor_ratio.params import Params
+from tumor_ratio.inference.labelling_params import LabellingParams
 
 
-class AnswerParams(Params):
+class AnswerParams(LabellingParams):
     """What holds for all slides of a question; as the pipeline's parameters of the same names."""
 
     step_px: int | None = Field(default=None, ge=1)

@@ -11,6 +11,7 @@ import pandas as pd
 from tumor_ratio.inference.new_slide_calibration import NewSlideCalibration
 from tumor_ratio.inference.region_grid import REASONS
 from tumor_ratio.inference.summary import WEIGHT_SOURCE, with_intervals
+from tumor_ratio.inference.tumor_area import TUMOR_NUMBERS, TUMOR_TEXTS
 from tumor_ratio.metrics.animals import animals_table, groups_table
 from tumor_ratio.reporting.stamps import stamps_for
 
@@ -75,12 +76,11 @@ def slide_table(records: Records) -> pd.DataFrame:
             **{f"left_out_{name}": share for name, share in record["left_out"].items()},
             "tau_reason": record["tau_reason"],
             "area_reason": record["area_reason"],
-            "tumor_area_mm2": record["tumor_area_mm2"],
-            "tumor_area_reason": record["tumor_area_reason"],
+            **{name: record[name] for name in (*TUMOR_NUMBERS, *TUMOR_TEXTS)},
         }
         for slide_id, record in records.items()
     ]
-    numbers = [*NUMBERS, "n_foci", "foci_per_mm2", "focus_mm2", "tumor_area_mm2"]
+    numbers = [*NUMBERS, "n_foci", "foci_per_mm2", "focus_mm2", *TUMOR_NUMBERS]
     return stamped(pd.DataFrame(rows).astype(dict.fromkeys(numbers, "float64")), records)
 
 
@@ -97,8 +97,8 @@ def empty_record(slide_id: str, card: Mapping[str, Any]) -> dict[str, Any]:
         "slide_id": slide_id,
         "ki67_rich_foci": dict.fromkeys(("number", "per_mm2", "area_mm2"), math.nan),
         "left_out": dict.fromkeys(REASONS, math.nan),
-        **dict.fromkeys(("interval", "tau_reason", "area_reason", "tumor_area_reason"), ""),
-        "tumor_area_mm2": None,
+        **dict.fromkeys(("interval", "tau_reason", "area_reason", *TUMOR_TEXTS), ""),
+        **dict.fromkeys(TUMOR_NUMBERS, math.nan),
         "domain_warnings": [],
         "approach": card["approach"],
         "model": str(card.get("fingerprint", ""))[:16],

@@ -143,6 +143,7 @@ def summary_of_file(
                 *(slide, model, calibration, declared),
                 step_px=params.step_px,
                 min_tissue=params.min_tissue,
+                labellings=params.labellings,
             ).record
         finally:
             for read in {path, slide.path}:

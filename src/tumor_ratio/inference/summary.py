@@ -17,6 +17,7 @@ from tumor_ratio.inference.fields import RatioField, cell_means, ratio_field
 from tumor_ratio.inference.new_slide_calibration import NewSlideCalibration
 from tumor_ratio.inference.region_grid import REASONS, RegionGrid
 from tumor_ratio.inference.survey import SlideSurvey
+from tumor_ratio.inference.tumor_area import tissue_ratio, tumor_area_record
 from tumor_ratio.metrics.foci import (
     Foci,
     find_foci,
@@ -25,13 +26,10 @@ from tumor_ratio.metrics.foci import (
     rich_area_curve,
     smallest_detectable_um,
 )
+from tumor_ratio.metrics.tumor_share import Labellings
 from tumor_ratio.reporting.stamps import stamps_for
 
 WEIGHT_SOURCE = "hematoxylin_area"
-NO_TUMOR_AREA = (
-    "the model learned from Ki-67, which marks proliferating cells and not the tumor: a tumor's "
-    "area needs a tumor-specific marker or masks"
-)
 NO_CALIBRATION = "the model is not calibrated for new slides: train it anew"
 
 
@@ -82,6 +80,7 @@ def summarise_slide(
     calibration: NewSlideCalibration | None,
     warnings: Sequence[DomainWarning],
     options: FociOptions,
+    labellings: Labellings | None = None,
 ) -> SlideSummary:
     """Sum up one slide.
 
@@ -92,6 +91,7 @@ def summarise_slide(
     card, calibration : of the model; without a calibration there are no intervals, areas and foci.
     warnings : from `judge_domain`.
     options : how rich areas are cut out.
+    labellings : of tumor and other nuclei, where the user knows them; see `tumor_area_record`.
 
     Returns
     -------
@@ -103,8 +103,9 @@ def summarise_slide(
         tumor_ratio_calibrated, sum(w r) / sum(w) over cells, w the nuclear area; lower, upper, and
         interval, why they are withheld (empty where they are not); tau with tau_reason;
         ki67_rich_area_mm2, its share of scored tissue and of the organ's outline without the tissue
-        that was left out; curve; ki67_rich_foci; smallest_detectable_um; tumor_area_mm2, always
-        None, with the reason; domain_warnings; approach, model, training_data, stamps.
+        that was left out; curve; ki67_rich_foci; smallest_detectable_um; what
+        `tumor_area_record` says of the tumor; domain_warnings; approach, model, training_data,
+        stamps.
 
     Notes
     -----
@@ -158,8 +159,10 @@ def summarise_slide(
             "foci": focus_records(foci, field.cell_px),
         },
         "smallest_detectable_um": smallest_detectable_um(grid.cell_um, options.min_area_um2),
-        "tumor_area_mm2": None,
-        "tumor_area_reason": NO_TUMOR_AREA,
+        **tumor_area_record(
+            *(tissue_ratio(field), ratios["tumor_ratio_calibrated"], tissue["scored_mm2"]),
+            *(card, labellings),
+        ),
         "domain_warnings": [warning.text for warning in warnings],
         "approach": card["approach"],
         "model": str(card.get("fingerprint", ""))[:16],

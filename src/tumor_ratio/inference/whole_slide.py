@@ -20,6 +20,7 @@ from tumor_ratio.inference.region_grid import RegionGrid
 from tumor_ratio.inference.region_model import RegionModel
 from tumor_ratio.inference.summary import FociOptions, SlideSummary, summarise_slide
 from tumor_ratio.inference.survey import survey_slide
+from tumor_ratio.metrics.tumor_share import Labellings
 
 
 def predict_whole_slide(
@@ -31,6 +32,7 @@ def predict_whole_slide(
     step_px: int | None = None,
     min_tissue: float = 0.25,
     options: FociOptions | None = None,
+    labellings: Labellings | None = None,
     tell: Callable[[int], None] | None = None,
 ) -> SlideSummary:
     """Predict a slide and sum it up.
@@ -41,7 +43,7 @@ def predict_whole_slide(
     model, calibration : what answers; `NewSlideCalibration.read` of the same folder.
     declared : species, organ and stain protocol of the slide; empty or absent where unknown.
     step_px, min_tissue : see `RegionGrid`; by default regions do not overlap.
-    options : how rich areas are cut out.
+    options, labellings : see `summarise_slide`.
     tell : see `predict_regions`.
 
     Raises
@@ -59,6 +61,7 @@ def predict_whole_slide(
         *(slide, survey, regions, grid, model.card, calibration),
         warnings_of(slide, declared, trained),
         options or FociOptions(),
+        labellings,
     )
 
 

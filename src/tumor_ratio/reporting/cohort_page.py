@@ -15,6 +15,7 @@ from tumor_ratio.reporting.prediction_definitions import definitions_section
 from tumor_ratio.reporting.results_text import number
 from tumor_ratio.reporting.slide_page import ratio_words
 from tumor_ratio.reporting.slide_summary import SlideSummary, read_summary
+from tumor_ratio.reporting.tumor_words import tumor_area_words, tumor_notes
 from tumor_ratio.reporting.without_paths import without_paths
 
 
@@ -130,10 +131,30 @@ def _slides(summaries: Sequence[SlideSummary], extras: CohortExtras) -> Section:
         for each in summaries
         if each.slide_id in extras.thumbnails
     ]
-    blocks = [Block(table=Table(header, rows))]
+    blocks = [Block(table=Table(header, rows)), *_tumor_areas(summaries)]
     if gallery:
         blocks.append(Block("Pictures", pictures=gallery))
     return Section("slides", "Slides", blocks)
+
+
+def _tumor_areas(summaries: Sequence[SlideSummary]) -> list[Block]:
+    """A table of tumor areas, where any slide has one."""
+    known = [each for each in summaries if each.has_tumor_area]
+    if not known:
+        return []
+    header = ("slide", "tumor area", "rests on", "but", "of the area of nuclei")
+    rows = [
+        (
+            each.slide_id,
+            tumor_area_words(each),
+            each.tumor_area_basis,
+            each.tumor_area_reason or "-",
+            share_words(each.tumor_nuclear_share),
+        )
+        for each in known
+    ]
+    notes = list(dict.fromkeys(note for each in known for note in tumor_notes(each)))
+    return [Block("Tumor area", table=Table(header, rows, 4), notes=notes)]
 
 
 def _animals(extras: CohortExtras) -> Section:

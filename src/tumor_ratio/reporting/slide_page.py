@@ -16,6 +16,7 @@ from tumor_ratio.reporting.map_field import IN_WORDS
 from tumor_ratio.reporting.prediction_definitions import definitions_section
 from tumor_ratio.reporting.results_text import number
 from tumor_ratio.reporting.slide_summary import SlideSummary, read_summary
+from tumor_ratio.reporting.tumor_words import tumor_area_words, tumor_block
 
 MOST_FOCI: Final = 20
 """Rows of the table; the others are in foci.csv and in the GeoJSON file."""
@@ -99,6 +100,8 @@ def _answer(summary: SlideSummary) -> list[str]:
             f"{summary.rich_mm2:.3g} mm² of stained tissue are Ki-67-rich (tau "
             f"{number(summary.tau, 2)}), {_counted(summary.n_foci)}. This is no tumor area."
         )
+    if summary.has_tumor_area:
+        sentences.append(f"Tumor area: {tumor_area_words(summary)}.")
     return sentences
 
 
@@ -210,22 +213,16 @@ def _by_median(summary: SlideSummary) -> list[str]:
 
 
 def _rich_area(summary: SlideSummary) -> Section:
-    if math.isfinite(summary.tumor_area_mm2):
-        tumor = f"Tumor area: {mm2_words(summary.tumor_area_mm2)}."
-    else:
-        reason = summary.tumor_area_reason.rstrip(".") or "no reason given"
-        tumor = f"Tumor area: not given. {reason[:1].upper()}{reason[1:]}."
     figure = figure_uri(draw_rich_area(summary.curve, summary.tau)) if summary.curve else ""
     notes = [
         f"{name}: {reason}"
         for name, reason in (("Tau", summary.tau_reason), ("Scale of areas", summary.area_reason))
         if reason
     ]
-    return Section(
-        "rich-area",
-        "Ki-67-rich area",
-        [Block("Area for every tau" if figure else "", [tumor], picture=figure, notes=notes)],
-    )
+    blocks = [tumor_block(summary)]
+    if figure or notes:
+        blocks.append(Block("Area for every tau" if figure else "", picture=figure, notes=notes))
+    return Section("rich-area", "Ki-67-rich area", blocks)
 
 
 def _foci(summary: SlideSummary, close_ups: Sequence[Picture]) -> Section:

@@ -39,8 +39,12 @@ class SlideSummary:
     n_foci, foci_per_mm2 : number, and per mm2 of scored tissue; None and NaN without tau.
     foci : the largest first.
     smallest_detectable_um : diameter of the smallest focus that can be reported.
-    tumor_area_reason : why there is no tumor area.
-    tumor_area_mm2 : NaN in general.
+    tumor_area_mm2 : NaN where nothing says what the ratio means for it.
+    tumor_area_lower_mm2, tumor_area_upper_mm2 : over the ranges of the labellings alone; NaN where
+        none are given.
+    tumor_nuclear_share : the tumor's share of the area of nuclei.
+    tumor_area_basis : what these rest on; empty without an area.
+    tumor_area_reason : why there is no tumor area, or what speaks against the one given.
     warnings : why the model may not be valid for this slide.
     approach, model, training_data : of the model.
     stamps : sentences that every output carries.
@@ -73,6 +77,10 @@ class SlideSummary:
     foci: Sequence[FocusOutline]
     smallest_detectable_um: float
     tumor_area_mm2: float
+    tumor_area_lower_mm2: float
+    tumor_area_upper_mm2: float
+    tumor_nuclear_share: float
+    tumor_area_basis: str
     tumor_area_reason: str
     warnings: Sequence[str]
     approach: str
@@ -84,6 +92,11 @@ class SlideSummary:
     def has_interval(self) -> bool:
         """Whether both bounds are known."""
         return math.isfinite(self.lower) and math.isfinite(self.upper)
+
+    @property
+    def has_tumor_area(self) -> bool:
+        """Whether there is a tumor area."""
+        return math.isfinite(self.tumor_area_mm2)
 
     @property
     def scored_share(self) -> float:
@@ -131,6 +144,10 @@ def read_summary(record: Mapping[str, Any]) -> SlideSummary:
             foci=focus_outlines(foci["foci"]),
             smallest_detectable_um=_number(record["smallest_detectable_um"]),
             tumor_area_mm2=_number(record["tumor_area_mm2"]),
+            tumor_area_lower_mm2=_number(record["tumor_area_lower_mm2"]),
+            tumor_area_upper_mm2=_number(record["tumor_area_upper_mm2"]),
+            tumor_nuclear_share=_number(record["tumor_nuclear_share"]),
+            tumor_area_basis=str(record["tumor_area_basis"] or ""),
             tumor_area_reason=str(record["tumor_area_reason"] or ""),
             warnings=[without_paths(str(warning)) for warning in record["domain_warnings"]],
             approach=str(record["approach"]),

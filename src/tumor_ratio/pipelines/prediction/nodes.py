@@ -87,7 +87,7 @@ def summarise_slides(
         slide_id: partial(
             summarise_new_slide,
             *(pairs[slide_id], regions, model, calibration, _options(params)),
-            *(declared_of(pairs[slide_id], params), foci),
+            *(declared_of(pairs[slide_id], params), foci, params.labellings),
             *(files, params.slide_files),
         )
         for slide_id, regions in slide_region_ratios.items()

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pydantic import Field
 
 from tumor_ratio.imaging.slide_checks import MAX_MPP, MIN_MPP
+from tumor_ratio.inference.labelling_params import LabellingParams
 from tumor_ratio.models.devices import ComputeOptions
 from tumor_ratio.models.prediction_options import Flips
-from tumor_ratio.params import Params
 
 
-class PredictionParams(Params):
-    """Which slides, and what is known of them."""
+class PredictionParams(LabellingParams):
+    """Which slides, and what is known of them; see `LabellingParams` for its own."""
 
     manifest: str = ""
     """A CSV of slides, as for the cohort; only their H&E is read. This, `slide` or `folder`."""

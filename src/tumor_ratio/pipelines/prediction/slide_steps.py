@@ -17,6 +17,7 @@ from tumor_ratio.inference.new_slide_calibration import NewSlideCalibration
 from tumor_ratio.inference.region_grid import RegionGrid
 from tumor_ratio.inference.summary import FociOptions, summarise_slide
 from tumor_ratio.inference.survey import survey_slide
+from tumor_ratio.metrics.tumor_share import Labellings
 from tumor_ratio.models.devices import ComputeOptions
 from tumor_ratio.models.prediction_options import Flips
 from tumor_ratio.steps import step
@@ -78,6 +79,7 @@ def summarise_new_slide(
     options: PredictionOptions,
     declared: dict[str, str],
     foci: FociOptions,
+    labellings: Labellings | None,
     files: FileOptions,
     folder: str,
 ) -> dict[str, Any]:
@@ -90,7 +92,7 @@ def summarise_new_slide(
     model, options : as there.
     calibration : the model's, as a record; None where it has none.
     declared : species, organ and stain of the slide.
-    foci : how rich areas are cut out.
+    foci, labellings : see `summarise_slide`.
     files : what is written.
     folder : where the slides' folders are; text, since it is written and not read.
 
@@ -111,6 +113,7 @@ def summarise_new_slide(
         *(slide, survey, regions.load(), grid, model.card, known),
         warnings_of(slide, declared, trained),
         foci,
+        labellings,
     )
     own = Path(folder).absolute() / file_stem(slide.slide_id)
     products = write_slide_files(slide, survey, summary, own, files)

@@ -35,6 +35,7 @@ from tumor_ratio.pipelines.prediction_validation.slide_step import (
     SlideOptions,
     validate_slide,
 )
+from tumor_ratio.pipelines.prediction_validation.tumor_areas import with_tumor_areas
 from tumor_ratio.pipelines.prediction_validation.validation_text import validation_text
 from tumor_ratio.reporting.figures.validated_areas import draw_validated_areas
 from tumor_ratio.reporting.stamps import CIRCULAR, NUCLEI_BY_NETWORK, stamps_for
@@ -136,7 +137,7 @@ def score_validation(
         raise ConfigurationError(
             "no slide could be predicted as it was drawn", "see the failures, and predict again"
         )
-    slides = slide_rows(results)
+    slides = with_tumor_areas(slide_rows(results))
     for row in slides[slides["label_reason"] != ""].itertuples():
         logger.warning("slide %s has no measured ratio: %s", row.slide_id, row.label_reason)
     areas, curves, foci = area_rows(slides), curve_rows(results), focus_rows(results)

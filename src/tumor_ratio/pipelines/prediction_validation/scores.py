@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tumor_ratio.metrics.aggregation import Interval, slide_means, student_interval
+from tumor_ratio.pipelines.prediction_validation.tumor_areas import tumor_errors
 
 AS_DRAWN: Final = "as drawn"
 ALL: Final = "all"
@@ -46,6 +47,10 @@ def slide_rows(results: Mapping[tuple[str, str], Mapping[str, Any]]) -> pd.DataF
 def area_rows(slides: pd.DataFrame) -> pd.DataFrame:
     """Areas of each condition, summed over its slides.
 
+    Parameters
+    ----------
+    slides : from `with_tumor_areas`.
+
     Returns
     -------
     DataFrame
@@ -55,9 +60,10 @@ def area_rows(slides: pd.DataFrame) -> pd.DataFrame:
         do not cancel. `rich_over_tumor`, `true_rich_over_tumor`: the rich area, predicted and true
         (of true tissue on all cells), over the area of tumor. `tumor_found`: share of the tumor
         that lies in cells predicted rich; `tumor_in_rich`: share of the predicted rich area that is
-        tumor. NaN where undefined.
+        tumor. `l_by_area` and the areas of tumor that follow: see `with_tumor_areas`; their errors:
+        see `tumor_errors`. NaN where undefined.
     """
-    rows = []
+    rows: list[dict[str, Any]] = []
     for condition, part in slides.groupby("condition", sort=False):
         rich, true_rich = part["rich_mm2"].to_numpy(), part["true_rich_mm2"].to_numpy()
         lower, upper = ratio_of_sums_interval(rich, true_rich)
@@ -68,7 +74,7 @@ def area_rows(slides: pd.DataFrame) -> pd.DataFrame:
                 "tumor_labelling": float(part["tumor_labelling"].mean()),
                 "n_slides": len(part),
                 "tau": part["tau"].iloc[0],
-                **total.to_dict(),
+                **{str(name): area for name, area in total.items()},
                 "stained_error": _over(total["stained_mm2"], total["true_stained_mm2"]) - 1,
                 "largest_stained_error": float(part["stained_error"].abs().max()),
                 "rich_error": _over(total["rich_mm2"], total["true_rich_mm2"]) - 1,
@@ -81,6 +87,9 @@ def area_rows(slides: pd.DataFrame) -> pd.DataFrame:
                 "true_rich_over_tumor": _over(total["true_rich_all_mm2"], total["tumor_mm2"]),
                 "tumor_found": _over(total["tumor_in_rich_mm2"], total["tumor_mm2"]),
                 "tumor_in_rich": _over(total["tumor_in_rich_mm2"], total["reported_rich_mm2"]),
+                "l_by_area": part["l_by_area"].iloc[0],
+                "b_by_area": part["b_by_area"].iloc[0],
+                **tumor_errors(part),
             }
         )
     return pd.DataFrame(rows)
@@ -193,7 +202,8 @@ def interval_rows(
 def validation_metrics(
     areas: pd.DataFrame, foci: pd.DataFrame, intervals: pd.DataFrame
 ) -> dict[str, float]:
-    """A few figures for MLflow: of slides as drawn; rich area over the tumor's by labelling.
+    """A few figures for MLflow: of slides as drawn; by labelling the rich area over the tumor's,
+    and the errors of the tumor area that follows from the labelling, right and wrong.
 
     Undefined figures are left out.
     """
@@ -211,6 +221,8 @@ def validation_metrics(
     for row in areas.to_dict("records"):
         name = str(row["condition"]).replace(" ", "_")
         found[f"rich_over_tumor_{name}"] = row["rich_over_tumor"]
+        for area in ("tumor_area", "tumor_area_l_low", "tumor_area_l_high"):
+            found[f"{area}_error_{name}"] = row[f"{area}_error"]
     return {f"validation_{name}": value for name, value in found.items() if math.isfinite(value)}
 
 

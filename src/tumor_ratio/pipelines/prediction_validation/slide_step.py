@@ -30,7 +30,12 @@ from tumor_ratio.models.segmenter import SegmenterRef
 from tumor_ratio.phantom.pair import PhantomFiles, render_pair
 from tumor_ratio.phantom.plan import PhantomSlide
 from tumor_ratio.phantom.region_truths import measure_slide_truths
-from tumor_ratio.pipelines.prediction_validation.true_areas import TrueField, true_field
+from tumor_ratio.pipelines.prediction_validation.true_areas import (
+    TrueField,
+    nuclei_areas_mm2,
+    true_field,
+    true_tissue_ratio,
+)
 from tumor_ratio.steps import step
 
 if TYPE_CHECKING:
@@ -70,7 +75,7 @@ class LabelOptions:
     segmentation: SegmentationParams
 
 
-@step(version=1)
+@step(version=2)
 def validate_slide(
     planned: PhantomSlide,
     model: ModelRef,
@@ -117,6 +122,7 @@ def validate_slide(
         )
         truth = true_field(planned, files.truth_dir, summary.field, options.min_nuclei)
         truths = measure_slide_truths(files.truth_dir, planned.mpp, summary.regions, 1.0)
+        nuclei_mm2 = nuclei_areas_mm2(files.truth_dir)
         measured, refused = _measured(pair, summary.regions, label, options.min_nuclei)
     grid = RegionGrid(
         loaded.size_px, loaded.mpp, options.step_px or loaded.size_px, options.min_tissue
@@ -136,6 +142,9 @@ def validate_slide(
         "true_stained_mm2": truth.stained_um2 / 1e6,
         "smallest_detectable_um": summary.record["smallest_detectable_um"],
         "tumor_mm2": float(truth.tumor_um2.sum()) / 1e6,
+        **nuclei_mm2,
+        **{name: summary.record[name] for name in ("scored_mm2", "tissue_ratio")},
+        "true_tissue_ratio": true_tissue_ratio(summary.field, truth),
         **_areas(summary, rich, truth),
     }
     return _plain(

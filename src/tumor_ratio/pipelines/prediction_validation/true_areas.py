@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +12,10 @@ from scipy import ndimage
 
 from tumor_ratio.inference.fields import RatioField
 from tumor_ratio.inference.survey import mask_shares
+from tumor_ratio.inference.tumor_area import tissue_ratio
 from tumor_ratio.metrics.ratios import region_ratios
 from tumor_ratio.phantom.artefacts import lumen_discs
+from tumor_ratio.phantom.cells import CELL_TYPES, TUMOR
 from tumor_ratio.phantom.fields import FIELD_UM, tissue_fields
 from tumor_ratio.phantom.plan import PhantomSlide
 from tumor_ratio.phantom.sections import section_transform
@@ -77,6 +79,26 @@ def true_field(
         tumor_um2=_tumor_um2(truth_dir, shape, field.cell_um),
         stained_um2=float(mask.sum()) * MASK_UM**2,
     )
+
+
+def nuclei_areas_mm2(truth_dir: Path) -> dict[str, float]:
+    """Area of the H&E section's nuclei in mm2: of tumor and of all others, and of those the
+    positive; `tumor_nuclei_mm2`, `tumor_positive_mm2`, `other_nuclei_mm2`, `other_positive_mm2`.
+    """
+    nuclei = truth_nuclei(truth_dir, "he")
+    area, positive = nuclei["area_um2"] / 1e6, nuclei["positive"].astype(bool)
+    is_tumor = nuclei["cell_type"] == CELL_TYPES[TUMOR]
+    return {
+        f"{name}_{what}_mm2": float(area[chosen].sum())
+        for name, kind in (("tumor", is_tumor), ("other", ~is_tumor))
+        for what, chosen in (("nuclei", kind), ("positive", kind & positive))
+    }
+
+
+def true_tissue_ratio(field: RatioField, truth: TrueField) -> float:
+    """As `tissue_ratio`, of true ratios in the cells that have both."""
+    both = np.where(np.isfinite(field.ratio), truth.ratio, np.nan)
+    return tissue_ratio(replace(field, ratio=both))
 
 
 def true_tissue(planned: PhantomSlide) -> NDArray[np.bool_]:

@@ -14,11 +14,18 @@ from tumor_ratio.pipelines.prediction_validation.scores import (
     ERROR_RICH,
     ERROR_STAINED,
 )
+from tumor_ratio.pipelines.prediction_validation.tumor_areas import WRONG
 
 WIDTH = 120
 NO_TUMOR = (
     "The Ki-67-rich area is not the tumor's area. The same tissue with another share of positive "
     "tumor nuclei gives:"
+)
+
+FROM_LABELLING = (
+    "Where l and b, the labelling of tumor and of other nuclei by area, are known, the tumor's "
+    "area follows from the ratio R: (R - b) / (l - b) of the scored tissue. With l and b of all "
+    "slides of a condition:"
 )
 
 
@@ -29,7 +36,8 @@ def validation_text(
     intervals: pd.DataFrame,
     stamps: Sequence[str],
 ) -> str:
-    """Areas, foci, intervals, and the rich area beside the tumor's by labelling.
+    """Areas, foci, intervals, and by labelling the tumor's area beside the rich area and beside the
+    one that follows from the labelling.
 
     Parameters
     ----------
@@ -69,6 +77,9 @@ def validation_text(
         "",
         *textwrap.wrap(NO_TUMOR, WIDTH),
         *_tumor_lines(areas),
+        "",
+        *textwrap.wrap(FROM_LABELLING, WIDTH),
+        *_labelling_lines(areas),
     ]
     reasons = [text for text in dict.fromkeys(drawn["interval"]) if text]
     lines += [f"- slides without an interval: {text}" for text in reasons]
@@ -125,6 +136,22 @@ def _tumor_lines(areas: pd.DataFrame) -> list[str]:
         f"of the tumor {_number(row['tumor_found'])} is rich"
         for row in known.to_dict("records")
     ]
+
+
+def _labelling_lines(areas: pd.DataFrame) -> list[str]:
+    lines = []
+    for row in areas.to_dict("records"):
+        name, l, b = row["condition"], _number(row["l_by_area"]), _number(row["b_by_area"])
+        lines += [
+            f"  {name:<14} l {l}, b {b}: {_number(row['tumor_area_mm2'])} mm2 of "
+            f"{_number(row['tumor_mm2'])} mm2 tumor: {_percent(row['tumor_area_error'])} in sum; "
+            f"the slides' own errors make {_share(row['tumor_area_error_by_slide'])}",
+            f"  {'':<14} with shares not cut to 0 to 1 {_percent(row['tumor_area_uncut_error'])}; "
+            f"from true ratios {_percent(row['tumor_area_true_ratio_error'])}; with l {WRONG:g} "
+            f"lower {_percent(row['tumor_area_l_low_error'])}, higher "
+            f"{_percent(row['tumor_area_l_high_error'])}",
+        ]
+    return lines
 
 
 def _number(value: float, digits: int = 2) -> str:
