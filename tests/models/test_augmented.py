@@ -98,6 +98,16 @@ def test_blur_spreads_a_point_by_up_to_its_width_and_keeps_its_sum():
     assert 0.7 < float(sigma.mean()) < 1.2
 
 
+def test_blur_leaves_the_other_share_of_the_images_as_it_is():
+    images = torch.zeros(400, 3, 25, 25)
+    images[:, :, 12, 12] = 100.0
+    alike = (blur(images, 3.0, seeded(), share=0.5) == images).flatten(1).all(dim=1)
+    # Below some 0.07 of the largest width a point stays a point, too.
+    assert float(alike.float().mean()) == pytest.approx(0.5 + 0.5 * 0.04, abs=0.06)
+    options = AugmentationOptions("none", blur_px=3.0, blur_share=0.5)
+    assert torch.equal(augment(images, options, seeded()), blur(images, 3.0, seeded(), share=0.5))
+
+
 def test_noise_is_as_strong_as_it_is_told_and_stays_in_range():
     noisy = add_noise(torch.full((300, 3, 32, 32), 128.0), 10.0, seeded())
     strength = noisy.std(dim=(1, 2, 3))
@@ -153,6 +163,7 @@ def test_nothing_is_drawn_where_everything_is_off():
         ({"rotation_degrees": 50}, r"rotation_degrees must be in \[0, 45\], not 50"),
         ({"scale_jitter": -0.1}, r"scale_jitter must be in \[0, 0.5\]"),
         ({"blur_px": 6}, r"blur_px must be in \[0, 5\]"),
+        ({"blur_share": 0}, r"blur_share must be in \(0, 1\]"),
         ({"noise_levels": -1}, r"noise_levels must be in \[0, 50\]"),
     ],
 )

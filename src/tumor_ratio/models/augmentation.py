@@ -50,7 +50,7 @@ def augment_with_maps(
     if options.hed_jitter > 0:
         images = jitter_stains(images, options.hed_jitter, generator)
     if options.blur_px > 0:
-        images = blur(images, options.blur_px, generator)
+        images = blur(images, options.blur_px, generator, share=options.blur_share)
     if options.noise_levels > 0:
         images = add_noise(images, options.noise_levels, generator)
     return images, *turned

@@ -35,20 +35,24 @@ def turn_and_scale(images: Any, degrees: float, share: float, generator: Any) ->
         )
 
 
-def blur(images: Any, most_px: float, generator: Any) -> Any:
-    """Blur each image by a Gaussian whose standard deviation is drawn from [0, most_px] pixels.
+def blur(images: Any, most_px: float, generator: Any, *, share: float = 1.0) -> Any:
+    """Blur images by a Gaussian whose standard deviation is drawn from [0, most_px] pixels.
 
     Parameters
     ----------
     images : (B, 3, H, W) float32 tensor; sides longer than 6 `most_px`.
     most_px : above 0.
     generator : torch generator on the CPU.
+    share : of the images; each of the others stays as it is.
     """
     import torch
     from torch.nn import functional
 
     n, channels, height, width = images.shape
-    sigma = (most_px * torch.rand(n, 1, generator=generator)).clamp_min(1e-3)
+    sigma = most_px * torch.rand(n, 1, generator=generator)
+    if share < 1:
+        sigma = sigma * (torch.rand(n, 1, generator=generator) < share)
+    sigma = sigma.clamp_min(1e-3)
     radius = math.ceil(3 * most_px)
     offset = torch.arange(-radius, radius + 1, dtype=torch.float32)
     kernel = torch.exp(-0.5 * (offset / sigma) ** 2)

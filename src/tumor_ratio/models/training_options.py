@@ -74,6 +74,7 @@ class AugmentationOptions:
     rotation_degrees : most that patches are turned beyond quarter turns; corners are mirrored.
     scale_jitter : most that patches are enlarged or reduced by, as a share; edges are mirrored.
     blur_px : largest standard deviation of a Gaussian blur, in pixels of the patch.
+    blur_share : share of the patches that are blurred.
     noise_levels : largest standard deviation of noise on each pixel and channel, in levels of 255.
     """
 
@@ -86,6 +87,7 @@ class AugmentationOptions:
     rotation_degrees: float = 0.0
     scale_jitter: float = 0.0
     blur_px: float = 0.0
+    blur_share: float = 1.0
     noise_levels: float = 0.0
 
     def __post_init__(self) -> None:
@@ -93,6 +95,8 @@ class AugmentationOptions:
         for name, most in AUGMENTATION_BOUNDS.items():
             if not 0 <= getattr(self, name) <= most:
                 raise ValueError(f"{name} must be in [0, {most:g}], not {getattr(self, name)}")
+        if not 0 < self.blur_share <= 1:
+            raise ValueError(f"blur_share must be in (0, 1], not {self.blur_share}")
 
     @property
     def varies(self) -> bool:
