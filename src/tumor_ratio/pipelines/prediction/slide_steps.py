@@ -43,7 +43,7 @@ class PredictionOptions:
     flips: Flips = "none"
 
 
-@step(version=3)
+@step(version=4)
 def predict_new_slide(pair: SlidePair, model: ModelRef, options: PredictionOptions) -> pd.DataFrame:
     """Ratios of all regions of a slide that show tissue; see `predict_regions`.
 
@@ -69,7 +69,7 @@ def predict_new_slide(pair: SlidePair, model: ModelRef, options: PredictionOptio
     return predict_regions(slide, loaded, survey, grid)
 
 
-@step(version=2)
+@step(version=3)
 def summarise_new_slide(
     pair: SlidePair,
     regions: PartitionRef,

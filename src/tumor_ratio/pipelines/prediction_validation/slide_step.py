@@ -70,7 +70,7 @@ class LabelOptions:
     segmentation: SegmentationParams
 
 
-@step(version=1)
+@step(version=2)
 def validate_slide(
     planned: PhantomSlide,
     model: ModelRef,
