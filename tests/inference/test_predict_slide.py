@@ -11,9 +11,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import tifffile
+from PIL import Image
 
 from tumor_ratio.errors import SlideError
 from tumor_ratio.imaging.slide import Slide, open_slide
+from tumor_ratio.imaging.tissue_classes import TissueClasses
 from tumor_ratio.inference import progress, region_reading
 from tumor_ratio.inference.approaches.surroundings import answer_together
 from tumor_ratio.inference.block_slide import BlockCache, in_blocks
@@ -25,7 +27,7 @@ from tumor_ratio.inference.predict_slide import predict_regions
 from tumor_ratio.inference.region_grid import RegionGrid, list_regions
 from tumor_ratio.inference.region_model import Reading, RegionModel
 from tumor_ratio.inference.slide_model import SlideModel
-from tumor_ratio.inference.survey import survey_slide
+from tumor_ratio.inference.survey import SlideSurvey, survey_slide
 from tumor_ratio.inference.whole_slide import predict_whole_slide, warnings_of
 from tumor_ratio.models.devices import ComputeOptions, resolve_compute
 from tumor_ratio.models.normalisation import PatchNormalisation
@@ -372,6 +374,24 @@ def test_every_cell_of_tissue_has_a_ratio_or_a_reason(slide, step):
     assert (field.tissue[bare] <= 0.011).all()
     assert (np.isfinite(field.ratio) == (field.nuclear_um2 > 0)).all()
     assert np.isfinite(field.ratio[field.tissue > 0.99]).all()
+
+
+def test_tissue_in_cells_half_beyond_the_slide_is_scored_or_listed(tmp_path):
+    """With steps of 80 px the third row's middle, at 200 px, is in no region of 116 px."""
+    Image.fromarray(np.full((186, 400, 3), 255, np.uint8)).save(tmp_path / "s.png")
+    slide = open_slide(tmp_path / "s.png", slide_id="s", mpp=1.0)
+    grid = RegionGrid(116, 1.0, 80)
+    stained, nothing = np.ones((186, 400), dtype=bool), np.zeros((186, 400), dtype=bool)
+    classes = TissueClasses(1.0, stained, stained, nothing, nothing)
+    survey = SlideSurvey("s", np.zeros((186, 400, 3), np.uint8), 1.0, 1.0, classes, nothing)
+    regions = list_regions(slide, survey, grid)
+    regions = regions.assign(tumor_ratio_calibrated=0.2, nuclear_um2=100.0)
+    field = ratio_field(regions, slide, survey, grid)
+    assert field.ratio.shape == (3, 5)
+    assert (field.tissue[2] == 26 / 80).all()
+    assert np.isfinite(field.ratio[:2]).all()
+    assert np.isnan(field.ratio[2]).all()
+    assert (field.reason[2] == "white").all()
 
 
 def test_steps_that_leave_gaps_are_refused():

@@ -17,7 +17,7 @@ from tumor_ratio.imaging.slide import Slide, open_slide
 from tumor_ratio.imaging.tissue_classes import EXCLUSION_REASONS, TissueClasses
 from tumor_ratio.inference.domain import DomainWarning, TrainedDomain
 from tumor_ratio.inference.new_slide_calibration import NewSlideCalibration
-from tumor_ratio.inference.output_tables import empty_record, slide_table
+from tumor_ratio.inference.output_tables import animal_tables, empty_record, slide_table
 from tumor_ratio.inference.region_grid import REASONS, RegionGrid, judge_squares, list_regions
 from tumor_ratio.inference.slide_files import (
     HEAT_MAP,
@@ -30,10 +30,12 @@ from tumor_ratio.inference.slide_files import (
     write_slide_files,
 )
 from tumor_ratio.inference.summary import FociOptions, summarise_slide
-from tumor_ratio.inference.survey import SlideSurvey
+from tumor_ratio.inference.survey import SlideSurvey, mask_shares
 from tumor_ratio.inference.tumor_area import TUMOR_NUMBERS
 from tumor_ratio.metrics.calibration import MonotoneMap
 from tumor_ratio.metrics.tumor_share import Labellings, ShareRange
+from tumor_ratio.reporting.html_report import render_report
+from tumor_ratio.reporting.slide_page import SlidePictures, slide_page
 from tumor_ratio.reporting.stamps import RESEARCH_USE, SYNTHETIC_TRAINING
 
 CELL = 50
@@ -126,6 +128,22 @@ def test_marks_count_by_their_share(survey):
     corners = np.array([[50.0 - 36, 300.0], [50.0 - 40, 300.0]])  # 0.28 and 0.2 of it unreadable
     squares = judge_squares(survey, corners, 50.0, 0.01)
     assert squares.reason.tolist() == ["unreadable", ""]
+
+
+@pytest.mark.parametrize("side_px", [8.5, 12.5, 34.0, 100.0])
+def test_squares_that_cut_pixels_count_their_parts(survey, side_px):
+    """Shares of a whole grid add up to the mask's area; to whole pixels 2 % would be lost."""
+    mask = survey.classes.stained
+    rows, columns = (math.ceil(side / side_px) for side in mask.shape)
+    corners = np.array([(c * side_px, r * side_px) for r in range(rows) for c in range(columns)])
+    shares = mask_shares(mask, corners, side_px, 1.0)
+    assert shares.sum() * side_px**2 == pytest.approx(mask.sum())
+    fine = mask.repeat(2, axis=0).repeat(2, axis=1)
+    exact = [fine[int(2 * y) : int(2 * (y + side_px)), int(2 * x) : int(2 * (x + side_px))].sum()
+             for x, y in corners]  # fmt: skip
+    np.testing.assert_allclose(shares, np.array(exact) / (2 * side_px) ** 2, atol=1e-12)
+    outside = np.array([[-2 * side_px, 0.0], [700.0, 0.0], [0.0, 600.0]])
+    assert mask_shares(np.ones_like(mask), outside, side_px, 1.0).tolist() == [0, 0, 0]
 
 
 def test_areas_are_the_planted_ones(slide, survey):
@@ -267,6 +285,45 @@ def test_the_tables_carry_the_tumor_area(slide, survey):
     assert table["tissue_ratio"]["t"] == table["tissue_ratio"]["s"]
     assert table["tumor_area_basis"].tolist() == [records["s"]["tumor_area_basis"], "", ""]
     assert table["tumor_area_reason"].tolist() == ["", records["t"]["tumor_area_reason"], ""]
+
+
+def test_damage_beyond_the_organ_takes_nothing_off_its_area(slide, survey):
+    """Half a slide of glass may be damaged; the rich share of the organ does not grow by it."""
+    whole = summary(slide, survey).record
+    unreadable = survey.unreadable.copy()
+    unreadable[450:] = unreadable[:, 550:] = True
+    damaged = summary(slide, dataclasses.replace(survey, unreadable=unreadable)).record
+    assert damaged["left_out"]["unreadable"] > 5 * whole["left_out"]["unreadable"]
+    for name in ("organ_mm2", "ki67_rich_area_mm2", "ki67_rich_share_of_organ"):
+        assert damaged[name] == pytest.approx(whole[name])
+
+
+def test_where_nothing_could_be_scored_nothing_is_said_to_be_0(slide, survey):
+    regions = predicted(slide, survey).assign(reason="blurred")
+    for name in ("tumor_ratio", "tumor_ratio_calibrated", "nuclear_um2"):
+        regions[name] = np.nan
+    for tau in (None, 0.3):
+        whole = summarise_slide(
+            *(slide, survey, regions, GRID, CARD, CALIBRATION, []), FociOptions(tau=tau)
+        )
+        record = whole.record
+        assert record["scored_mm2"] == 0
+        for name in ("tumor_ratio", "lower", "ki67_rich_area_mm2", "ki67_rich_share_of_organ"):
+            assert record[name] is None
+        assert record["ki67_rich_foci"] == {
+            "number": None,
+            "per_mm2": None,
+            "area_mm2": None,
+            "foci": [],
+        }
+        assert record["interval"] == "interval withheld: the slide has no ratio"
+        table = slide_table({"s": record}).iloc[0]
+        assert table[["n_foci", "focus_mm2", "lower"]].isna().all()
+        animals, _ = animal_tables(slide_table({"s": record}))
+        assert animals.iloc[0][["focus_mm2", "focus_share_of_organ"]].isna().all()
+        page = " ".join(render_report(slide_page(record, SlidePictures())).split())
+        assert "No Ki-67-rich area and no foci: no tissue of it could be scored." in page
+        assert "no reason given" not in page
 
 
 def test_the_ratio_is_weighted_by_nuclear_area(slide, survey):

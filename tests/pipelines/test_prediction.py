@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import pickle
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -112,7 +114,7 @@ def run_all(params: PredictionParams, model: ModelRef) -> tuple[pd.DataFrame, ..
     new_slides = {name: Part(task()) for name, task in nodes.open_new_slides(plan, params).items()}
     regions = carried_out(nodes.predict_slides(new_slides, model, params))
     summaries = carried_out(nodes.summarise_slides(regions, new_slides, model, params))
-    return nodes.gather_ratios(summaries, regions, model)
+    return nodes.gather_ratios(summaries, regions, plan, model)
 
 
 def run(params: PredictionParams, model: ModelRef) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -169,6 +171,47 @@ def test_a_folders_slides_are_found_and_all_else_is_named(tmp_path, model, caplo
         nodes.plan_new_slides(PredictionParams(folder=str(model.folder)), model)
 
 
+def test_a_slide_with_several_names_is_taken_once(tmp_path, model):
+    save(tmp_path / "a.png", section(64, 64))
+    save(tmp_path / "copy.png", section(64, 64))
+    (tmp_path / "link.png").symlink_to("a.png")
+    params = PredictionParams(folder=str(tmp_path), mpp=0.5)
+    planned, skipped = nodes.plan_new_slides(params, model)
+    assert [each.slide_id for each in planned] == ["a", "copy"]
+    reasons = skipped.set_index("file")["reason"]
+    assert reasons["link.png"] == "the same slide as a.png"
+
+
+def test_files_of_one_dicom_slide_are_one_slide(real_data, tmp_path, model):
+    """Each file of a series opens as the whole slide."""
+    for name in ("boxes_0.dcm", "boxes_1.dcm"):
+        shutil.copy(real_data / "slides" / "openslide_python" / name, tmp_path)
+    planned, skipped = nodes.plan_new_slides(PredictionParams(folder=str(tmp_path)), model)
+    assert [each.slide_id for each in planned] == ["boxes_0"]
+    reasons = skipped.set_index("file")["reason"]
+    assert reasons["boxes_1.dcm"] == "the same slide as boxes_0.dcm"
+
+
+def test_a_name_that_no_table_can_hold_costs_its_file_only(tmp_path, model, monkeypatch):
+    save(tmp_path / "a.png", section(64, 64))
+    try:
+        os.rename(save(tmp_path / "b.png", section(64, 64)), os.fsencode(tmp_path) + b"/m\xe4.png")
+    except OSError:
+        pytest.skip("the file system takes UTF-8 names only")
+    params = PredictionParams(folder=str(tmp_path), mpp=0.5)
+    planned, skipped = nodes.plan_new_slides(params, model)
+    assert [each.slide_id for each in planned] == ["a"]
+    reasons = skipped.set_index("file")["reason"]
+    assert reasons["m\\udce4.png"] == "its name is not UTF-8: rename it"
+
+    def refused(path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "is_dir", refused)
+    with pytest.raises(ConfigurationError, match=r"holds no slide .*Permission denied"):
+        nodes.plan_new_slides(params, model)
+
+
 def test_an_animal_in_two_groups_is_refused_before_anything_is_predicted(tmp_path, model):
     save(tmp_path / "a.png", section(64, 64))
     save(tmp_path / "b.png", section(64, 64))
@@ -180,6 +223,54 @@ def test_an_animal_in_two_groups_is_refused_before_anything_is_predicted(tmp_pat
     manifest.write_text(rows.format("drug"))
     planned, _ = nodes.plan_new_slides(PredictionParams(manifest=str(manifest)), model)
     assert len(planned) == 2
+
+
+def test_a_section_in_two_rows_is_refused_before_anything_is_predicted(tmp_path, model):
+    save(tmp_path / "a.png", section(64, 64))
+    (tmp_path / "link.png").symlink_to("a.png")
+    manifest = tmp_path / "m.csv"
+    manifest.write_text(
+        "slide_id,case_id,he_path,ihc_path,he_mpp\na,c,a.png,k.png,1\nb,c,link.png,l.png,1\n"
+    )
+    with pytest.raises(ConfigurationError, match="slides a and b name the same H&E file"):
+        nodes.plan_new_slides(PredictionParams(manifest=str(manifest)), model)
+
+
+def test_a_slide_without_an_animal_is_not_taken_for_another_rows_animal(tmp_path, model):
+    for name in "ab":
+        save(tmp_path / f"{name}.png", section(64, 64))
+    manifest = tmp_path / "m.csv"
+    manifest.write_text("slide_id,he_path,he_mpp,animal_id\nm1,a.png,1,\nb,b.png,1,m1\n")
+    with pytest.raises(ConfigurationError, match="slide m1 has no animal_id"):
+        nodes.plan_new_slides(PredictionParams(manifest=str(manifest)), model)
+    manifest.write_text("slide_id,he_path,he_mpp,animal_id\nm1,a.png,1,m1\nb,b.png,1,m1\n")
+    assert len(nodes.plan_new_slides(PredictionParams(manifest=str(manifest)), model)[0]) == 2
+
+
+def test_an_animal_whose_last_section_failed_has_no_sums(tmp_path, model):
+    """Two of three sections are no smaller organ, and no gap tells that the last is missing."""
+    rows = "slide_id,he_path,he_mpp,animal_id,group,section_index,section_spacing_um\n"
+    for number in (1, 2, 3):
+        rows += f"s{number},s{number}.png,1,m1,drug,{number},200\n"
+        save(tmp_path / f"s{number}.png", section(192, 128))
+    rows += "alone,s4.png,1,,,,\n"
+    (tmp_path / "m.csv").write_text(rows)
+    params = PredictionParams(manifest=str(tmp_path / "m.csv"), compute=CPU)
+    plan, _ = nodes.plan_new_slides(params, model)
+    tasks = nodes.open_new_slides(plan, params)
+    new_slides = {name: Part(tasks[name]()) for name in ("s1", "s2")}
+    regions = carried_out(nodes.predict_slides(new_slides, model, params))
+    summaries = carried_out(nodes.summarise_slides(regions, new_slides, model, params))
+    *_, animals, groups = nodes.gather_ratios(summaries, regions, plan, model)
+    assert animals["animal_id"].tolist() == ["m1"]
+    animal = animals.iloc[0]
+    assert (animal["n_sections"], animal["n_undefined"]) == (3, 3)
+    assert animal[["organ_mm2", "organ_mm3", "rich_share_of_organ"]].isna().all()
+    assert animal["volume_reason"] == "a section has no organ or focus area"
+    assert set(groups["n_animals"]) == {0}
+    plan = tuple(each for each in plan if each.slide_id in summaries)
+    *_, animals, _ = nodes.gather_ratios(summaries, regions, plan, model)
+    assert animals.iloc[0]["organ_mm2"] > 0
 
 
 def test_every_bad_row_of_a_manifest_is_named(tmp_path, model):

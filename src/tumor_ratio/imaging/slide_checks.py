@@ -64,6 +64,26 @@ def choose_reader(path: Path) -> Reader:
             ) from refusal
 
 
+def slide_identity(path: Path) -> str:
+    """What is the same for all names of one slide, of a file that `choose_reader` opens.
+
+    Of DICOM the series, since each of its files opens as the whole slide; else the file, links
+    followed.
+
+    Raises
+    ------
+    OSError
+        If the file is gone.
+    """
+    if OpenSlide.detect_format(path) == "dicom":
+        with OpenSlide(path) as slide:
+            series = slide.properties.get("dicom.SeriesInstanceUID")
+        if series:
+            return f"dicom series {series}"
+    status = path.stat()
+    return f"file {status.st_dev} {status.st_ino}"
+
+
 def probe(reader: Reader, path: Path) -> None:
     """Decode both ends of every level.
 

@@ -173,7 +173,11 @@ def _inherited(
     grid: RegionGrid,
     slide: Slide,
 ) -> NDArray[np.object_]:
-    """Reason of each cell: its own, else the foremost of those of the regions that cover it."""
+    """Reason of each cell: its own, else the foremost of those of the regions that cover it.
+
+    Where regions overlap, the last row and column of cells may lie half beyond the slide, with
+    their middles in no region.
+    """
     left_out = regions[regions["reason"] != ""]
     rows, columns, numbers = _covered(left_out, own.shape, cell_px, grid.size_um / slide.mpp)
     rank = np.array([REASONS.index(each) for each in left_out["reason"]], dtype=np.int64)
@@ -181,4 +185,4 @@ def _inherited(
     np.minimum.at(foremost, (rows, columns), rank[numbers])
     found = np.array([*REASONS, ""], dtype=object)[foremost]
     chosen: NDArray[np.object_] = np.where((own == "") | (own == "white"), found, own)
-    return np.where((chosen == "") & (own == "white"), "white", chosen)
+    return np.where(chosen == "", "white", chosen)

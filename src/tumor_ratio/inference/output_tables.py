@@ -128,15 +128,27 @@ def curve_table(records: Records) -> pd.DataFrame:
     return stamped(pd.DataFrame(rows, columns=columns), records)
 
 
-def animal_tables(slides: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+def animal_tables(
+    slides: pd.DataFrame, unfinished: Mapping[str, Mapping[str, Any]] | None = None
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """A row an animal, and a row a group and measure.
 
     Parameters
     ----------
     slides : from `slide_table`. A slide without an animal is one of its own; animals without a
         group are one group, without a name.
+    unfinished : what is known, by slide id, of slides that were asked for and have no summary. One
+        with an animal or a group is a section without areas: its animal's sums are undefined, not
+        smaller.
     """
+    lacking = [
+        {"slide_id": slide_id, **{name: meta.get(name) for name in KNOWN}}
+        for slide_id, meta in (unfinished or {}).items()
+        if meta.get("animal_id") or meta.get("group")
+    ]
     sections = slides.rename(columns={"ki67_rich_area_mm2": "rich_mm2"})
+    if lacking:
+        sections = pd.concat([sections, pd.DataFrame(lacking)], ignore_index=True)
     sections = sections.assign(group=sections["group"].fillna(""))
     animals = animals_table(sections)
     said = {

@@ -30,6 +30,7 @@ from tumor_ratio.metrics.tumor_share import Labellings
 from tumor_ratio.reporting.stamps import stamps_for
 
 WEIGHT_SOURCE = "hematoxylin_area"
+NO_RATIO = "interval withheld: the slide has no ratio"
 NO_CALIBRATION = "the model is not calibrated for new slides: train it anew"
 
 
@@ -129,7 +130,7 @@ def summarise_slide(
         lower, upper = (float(bound[0]) for bound in bounds)
     tissue = _tissue(field, survey)
     rich_mm2 = areas["ki67_rich_area_mm2"]
-    left_out_mm2 = tissue["tissue_like_mm2"] * sum(tissue["left_out"].values())
+    has_foci = areas["tau"] is not None and bool(np.isfinite(field.ratio).any())
     record = {
         "slide_id": slide.slide_id,
         "mpp": slide.mpp,
@@ -144,18 +145,14 @@ def summarise_slide(
         "weight_source": WEIGHT_SOURCE,
         "lower": lower,
         "upper": upper,
-        "interval": withheld,
+        "interval": withheld or (NO_RATIO if math.isnan(lower) else ""),
         **areas,
         "ki67_rich_share_of_tissue": _share(rich_mm2, tissue["scored_mm2"]),
-        "ki67_rich_share_of_organ": _share(rich_mm2, tissue["organ_mm2"] - left_out_mm2),
+        "ki67_rich_share_of_organ": _share(rich_mm2, tissue["judged_mm2"]),
         "ki67_rich_foci": {
-            "number": len(foci.table) if areas["tau"] is not None else None,
-            "per_mm2": _share(len(foci.table), tissue["scored_mm2"])
-            if areas["tau"] is not None
-            else None,
-            "area_mm2": float(foci.table["area_um2"].sum()) / 1e6
-            if areas["tau"] is not None
-            else None,
+            "number": len(foci.table) if has_foci else None,
+            "per_mm2": _share(len(foci.table), tissue["scored_mm2"]) if has_foci else None,
+            "area_mm2": float(foci.table["area_um2"].sum()) / 1e6 if has_foci else None,
             "foci": focus_records(foci, field.cell_px),
         },
         "smallest_detectable_um": smallest_detectable_um(grid.cell_um, options.min_area_um2),
@@ -275,7 +272,11 @@ def _slide_ratios(
 
 
 def _tissue(field: RatioField, survey: SlideSurvey) -> dict[str, Any]:
-    """Areas of the section, and shares of its tissue that were left out."""
+    """Areas of the section, and shares of its tissue that were left out.
+
+    `judged_mm2` is the organ's outline without tissue that was left out; damage beyond the outline
+    takes nothing off it.
+    """
     classes, pixel_mm2 = survey.classes, survey.mpp**2 / 1e6
     pen = classes.pen & classes.organ
     tissue_like = classes.stained | classes.fold | pen | survey.unreadable
@@ -291,7 +292,7 @@ def _tissue(field: RatioField, survey: SlideSurvey) -> dict[str, Any]:
         "organ_mm2": float(classes.organ.sum() * pixel_mm2),
         "stained_mm2": float(classes.stained.sum() * pixel_mm2),
         "scored_mm2": float((field.tissue * scored).sum() * field.cell_um**2 / 1e6),
-        "tissue_like_mm2": float(total * pixel_mm2),
+        "judged_mm2": float((classes.organ & ~(tissue_like & (reason != ""))).sum() * pixel_mm2),
         "left_out": {
             name: float((tissue_like & (reason == name)).sum() / total) if total else 0.0
             for name in REASONS

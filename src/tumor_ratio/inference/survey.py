@@ -18,6 +18,7 @@ CELLS_A_SIDE = 8
 SMALLEST_PIECE_PX = 8
 """Around damage an overview is read in smaller and smaller pieces, down to this side."""
 MOST_UNREADABLE = 0.5
+_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
@@ -78,21 +79,35 @@ def mask_shares(
     Returns
     -------
     (N,) float64 in [0, 1]
-        What lies outside the mask counts as not set. Squares are taken to the mask's whole pixels.
+        What lies outside the mask counts as not set. Of pixels on a square's border counts the part
+        that lies inside.
     """
     sums = np.pad(mask, ((1, 0), (1, 0))).cumsum(axis=0).cumsum(axis=1)
-    height, width = mask.shape
-    x0, x1 = (
-        np.rint((corners_px[:, 0] + offset) / mask_px).astype(np.int64).clip(0, width)
-        for offset in (0, side_px)
-    )
-    y0, y1 = (
-        np.rint((corners_px[:, 1] + offset) / mask_px).astype(np.int64).clip(0, height)
-        for offset in (0, side_px)
-    )
-    inside = sums[y1, x1] - sums[y0, x1] - sums[y1, x0] + sums[y0, x0]
-    shares: NDArray[np.float64] = np.minimum(1.0, inside / (side_px / mask_px) ** 2)
+
+    def left_above(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Area that is set left of x and above y, in the mask's pixels."""
+        (column, right), (row, down) = (
+            _whole_and_rest(each, side) for each, side in ((x, mask.shape[1]), (y, mask.shape[0]))
+        )
+        next_column, next_row = column + (right > 0), row + (down > 0)
+        above = (1 - right) * sums[row, column] + right * sums[row, next_column]
+        below = (1 - right) * sums[next_row, column] + right * sums[next_row, next_column]
+        return (1 - down) * above + down * below
+
+    (x0, y0), (x1, y1) = (corners_px.T / mask_px, (corners_px.T + side_px) / mask_px)
+    inside = left_above(x1, y1) - left_above(x0, y1) - left_above(x1, y0) + left_above(x0, y0)
+    shares: NDArray[np.float64] = np.clip(inside / (side_px / mask_px) ** 2, 0.0, 1.0)
     return shares
+
+
+def _whole_and_rest(
+    places: NDArray[np.float64], most: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Whole part and rest of places, cut to [0, most]; what is whole up to rounding has no rest."""
+    near = np.rint(places)
+    exact = np.where(np.abs(places - near) < _ROUNDING, near, places).clip(0, most)
+    whole = np.floor(exact)
+    return whole.astype(np.int64), exact - whole
 
 
 def _overview(slide: Slide, wanted_mpp: float) -> tuple[RgbImage, float, NDArray[np.bool_]]:

@@ -107,6 +107,8 @@ def _answer(summary: SlideSummary) -> list[str]:
 
 def _no_tau(summary: SlideSummary) -> str:
     reason = summary.tau_reason.rstrip(".") or "no reason given"
+    if math.isfinite(summary.tau):
+        reason = "no tissue of it could be scored"
     return f"No Ki-67-rich area and no foci: {reason}."
 
 
@@ -118,12 +120,14 @@ def _counted(n_foci: int) -> str:
 
 
 def _key_figures(summary: SlideSummary) -> list[KeyFigure]:
-    has_tau = summary.n_foci is not None
+    has_tau = math.isfinite(summary.tau)
     tau = f"tau {number(summary.tau, 2)}" if has_tau else "no tau"
     bounds = f"{summary.lower:.2f} to {summary.upper:.2f}"
     foci = f"{number(summary.foci_per_mm2, 2)} per mm² scored"
     if not has_tau:
         foci = "no tau"
+    elif summary.n_foci is None:
+        foci = "nothing scored"
     elif math.isfinite(summary.smallest_detectable_um):
         foci += f"; from {length_words(round(summary.smallest_detectable_um))} on"
     rich, tissue = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,7 @@ def planned_slides(params: PredictionParams) -> tuple[tuple[PlannedPair, ...], p
                 "give `he_mpp` in the manifest instead",
             )
         planned = read_manifest(params.manifest)
+        _check_files(planned)
         _check_groups(planned)
         return planned, nothing
     if params.folder:
@@ -73,13 +75,36 @@ def planned_slides(params: PredictionParams) -> tuple[tuple[PlannedPair, ...], p
     return planned, skipped
 
 
+def _check_files(planned: tuple[PlannedPair, ...]) -> None:
+    """Refuse a section in two rows, as where two Ki-67 slides share it: it would count twice."""
+    slides: dict[str, str] = {}
+    for each in planned:
+        if each.he_path is None:
+            continue
+        first = slides.setdefault(os.path.realpath(each.he_path), each.slide_id)
+        if first != each.slide_id:
+            raise ConfigurationError(
+                f"slides {first} and {each.slide_id} name the same H&E file, whose areas would "
+                "count twice",
+                "leave all but one of the rows out",
+            )
+
+
 def _check_groups(planned: tuple[PlannedPair, ...]) -> None:
-    """Refuse an animal in two groups before anything is predicted: no table could sum it up."""
+    """Refuse what no table could sum up before anything is predicted: an animal in two groups, and
+    a slide without an animal that is called as one.
+    """
     groups: dict[str, set[str]] = {}
     for each in planned:
         animal = str(each.meta.get("animal_id") or "")
         if animal:
             groups.setdefault(animal, set()).add(str(each.meta.get("group") or ""))
+    for each in planned:
+        if each.slide_id in groups and not each.meta.get("animal_id"):
+            raise ConfigurationError(
+                f"slide {each.slide_id} has no animal_id, and is called as an animal of other rows",
+                "give the row its animal_id, or another slide_id",
+            )
     for animal, named in groups.items():
         if len(named) > 1:
             raise ConfigurationError(

@@ -95,7 +95,10 @@ def summarise_slides(
 
 
 def gather_ratios(
-    slide_summaries: Parts, slide_region_ratios: Parts, model: ModelRef
+    slide_summaries: Parts,
+    slide_region_ratios: Parts,
+    plan: tuple[PlannedPair, ...],
+    model: ModelRef,
 ) -> tuple[pd.DataFrame, ...]:
     """Regions, slides, foci, curves, animals and groups, every row stamped."""
     records = {slide_id: part.load() for slide_id, part in slide_summaries.items()}
@@ -110,7 +113,9 @@ def gather_ratios(
         slides,
         focus_table(records),
         curve_table(records),
-        *animal_tables(slides),
+        *animal_tables(
+            slides, {each.slide_id: each.meta for each in plan if each.slide_id not in records}
+        ),
     )
 
 

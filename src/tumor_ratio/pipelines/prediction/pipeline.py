@@ -37,7 +37,7 @@ def create_pipeline(**_: object) -> Pipeline:
             ),
             Node(
                 nodes.gather_ratios,
-                ["slide_summaries", "slide_region_ratios", "prediction_model"],
+                ["slide_summaries", "slide_region_ratios", "new_plan", "prediction_model"],
                 [
                     "region_ratios",
                     "slide_ratios",

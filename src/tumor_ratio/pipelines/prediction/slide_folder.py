@@ -9,7 +9,7 @@ import pandas as pd
 from tumor_ratio.cohort.slide_names import slide_id_of
 from tumor_ratio.errors import ConfigurationError
 from tumor_ratio.imaging.readers import UnreadableError, forget_reader, one_line
-from tumor_ratio.imaging.slide_checks import choose_reader
+from tumor_ratio.imaging.slide_checks import choose_reader, slide_identity
 
 SKIPPED_COLUMNS = ["file", "reason"]
 
@@ -24,6 +24,7 @@ def slides_in(folder: Path) -> tuple[dict[str, Path], pd.DataFrame]:
     Returns
     -------
     slides : files by slide id, by name; ids come from the names, and differ without regard to case.
+        Of links to one file, and of the files of one DICOM slide, the first.
     skipped : DataFrame of file (name only) and reason.
 
     Raises
@@ -37,28 +38,36 @@ def slides_in(folder: Path) -> tuple[dict[str, Path], pd.DataFrame]:
         raise ConfigurationError(
             f"{folder} cannot be listed: {error.strerror}", "correct `prediction.folder`"
         ) from error
-    found, skipped = [], []
+    found: dict[str, Path] = {}
+    skipped = []
     for path in entries:
         reason = _why_not(path)
+        slide = "" if reason else slide_identity(path)
+        if slide in found:
+            reason = f"the same slide as {found[slide].name}"
         if reason:
-            skipped.append((path.name, reason))
+            skipped.append((path.name.encode(errors="backslashreplace").decode(), reason))
         else:
-            found.append(path)
+            found[slide] = path
     if not found:
         others = "; ".join(f"{name}: {reason}" for name, reason in skipped[:3])
         raise ConfigurationError(
             f"{folder} holds no slide" + (f" ({others})" if others else ""),
             "correct `prediction.folder`",
         )
-    return _named(found), pd.DataFrame(skipped, columns=SKIPPED_COLUMNS, dtype="str")
+    return _named(list(found.values())), pd.DataFrame(skipped, columns=SKIPPED_COLUMNS, dtype="str")
 
 
 def _why_not(path: Path) -> str:
     if path.name.startswith("."):
         return "hidden"
-    if path.is_dir():
-        return "a folder"
     try:
+        path.name.encode()
+    except UnicodeEncodeError:
+        return "its name is not UTF-8: rename it"
+    try:
+        if path.is_dir():
+            return "a folder"
         choose_reader(path)
     except UnreadableError as error:
         return error.message

@@ -70,7 +70,7 @@ def predict_new_slide(pair: SlidePair, model: ModelRef, options: PredictionOptio
     return predict_regions(slide, loaded, survey, grid)
 
 
-@step(version=4)
+@step(version=5)
 def summarise_new_slide(
     pair: SlidePair,
     regions: PartitionRef,

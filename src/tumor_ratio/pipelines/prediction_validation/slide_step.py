@@ -75,7 +75,7 @@ class LabelOptions:
     segmentation: SegmentationParams
 
 
-@step(version=2)
+@step(version=3)
 def validate_slide(
     planned: PhantomSlide,
     model: ModelRef,
