@@ -210,6 +210,17 @@ def test_evaluation_alone_takes_over_what_training_knew(project, client):
     assert TRAINED_IN not in runs["median"].data.tags
 
 
+def test_a_run_of_several_pipelines_is_named_in_their_order(client, tmp_path, monkeypatch):
+    monkeypatch.setattr(tracking_hook, "registry", {"first": REGRESSION, "second": EVALUATION})
+    for requested, name in ((["second", "first"], "first+second"), (["second"], "as named")):
+        hook = TrackingHook()
+        run = mlflow.start_run(run_name="as named")
+        asked = {"project_path": str(tmp_path), "pipeline_names": requested}
+        hook.before_pipeline_run(run_params=asked, catalog=DataCatalog())
+        assert client.get_run(run.info.run_id).info.run_name == name
+        hook._interrupted()
+
+
 def test_an_interrupted_process_leaves_killed_runs(client, tmp_path):
     hook = TrackingHook()
     parent = mlflow.start_run()

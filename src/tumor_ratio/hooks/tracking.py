@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import atexit
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 TAG = "approach."
 """Prefix of the node tag that names a node's approach."""
+
+RUN_NAME = "mlflow.runName"
 
 FILES_MOST = 20
 """A dataset that is a folder is published only if it is small: MLflow is no place for tiles."""
@@ -82,6 +84,7 @@ class TrackingHook:
         tags = {"research_use": RESEARCH_USE, NOTE: RESEARCH_USE, **_origin_tags(catalog)}
         self._tree = RunTree(MlflowClient(), parent_id, project, {**tags, **code_tags(project)})
         self._account = RunAccount(self._tree, self._models_of)
+        self._tree.parent.set_tags(_run_name(run_params.get("pipeline_names") or ()))
         for run_id in self._tree.end_stale():
             logger.info("MLflow run %s had been killed; it is marked so now", run_id)
         tracking.track_in(self._tree.parent)
@@ -219,6 +222,12 @@ def approach_of(node: Node) -> str:
 def _origin_tags(catalog: CatalogProtocol) -> dict[str, str]:
     name = "params:cohort"
     return origin_tags(plain(catalog[name].load())) if name in catalog else {}
+
+
+def _run_name(requested: Collection[str]) -> dict[str, str]:
+    """The run's name where several pipelines run: Kedro hands them on in any order."""
+    names = [name for name in registry if name in requested]
+    return {RUN_NAME: "+".join(names)} if len(names) > 1 else {}
 
 
 def _active_run_id() -> str | None:
