@@ -75,6 +75,14 @@ def test_an_overlay_is_a_slide_in_the_slides_frame(tmp_path, slide, over_he):
         assert np.abs(found[y - 2 : y + 3, x - 2 : x + 3].mean(axis=(0, 1)) - colour).max() < 12
 
 
+def test_a_block_of_the_slide_below_lies_where_the_block_does(slide):
+    """A larger map is read in many blocks, all but the first off the origin."""
+    block = slide_below(slide, MPP)(3, 95, 20, 30)
+    dark = np.argwhere(block.astype(int).sum(axis=2) < 200)
+    assert dark.min(axis=0) == pytest.approx([800 / 8 - 95, 40 / 8 - 3], abs=1)
+    assert dark.max(axis=0) + 1 == pytest.approx([1000 / 8 - 95, 160 / 8 - 3], abs=1)
+
+
 @pytest.mark.parametrize("mpp", [1.0, 2.0, 5.0])
 def test_words_stand_below_the_slide_and_nowhere_else(mpp):
     named = field()

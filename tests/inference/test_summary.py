@@ -350,11 +350,30 @@ def test_foci_have_outlines_on_the_slide(slide, survey):
     assert summary(slide, survey, tau=0.7).record["ki67_rich_area_mm2"] == 0
 
 
+def test_a_focus_beside_tissue_that_was_left_out_says_so_and_never_holds_it(slide, survey):
+    """Beside an unreadable and a folded cell, and around another that is blurred."""
+    regions = predicted(slide, survey)
+    block = regions["x_px"].isin([100, 150, 200]) & regions["y_px"].isin([250, 300, 350])
+    middle = (regions["x_px"] == 150) & (regions["y_px"] == 300)
+    regions.loc[block, "tumor_ratio"] = 0.4
+    regions.loc[middle, "reason"] = "blurred"
+    regions.loc[middle, ["tumor_ratio", "tumor_ratio_calibrated", "nuclear_um2"]] = np.nan
+    whole = summarise_slide(*(slide, survey, regions, GRID, CARD, CALIBRATION, []), FociOptions())
+    foci = {each["x_px"]: each for each in whole.record["ki67_rich_foci"]["foci"]}
+    assert foci[375]["touches_excluded"] is False
+    assert (foci[175]["n_cells"], foci[175]["touches_excluded"]) == (8, True)
+    assert len(foci[175]["polygons"][0]) == 2
+
+
 def test_intervals_follow_the_calibration_or_say_why_not(slide, survey):
     given = summary(slide, survey)
     record = given.record
     assert record["interval"] == ""
     assert 0 <= record["lower"] < record["tumor_ratio_calibrated"] < record["upper"] <= 1
+    bounds = CALIBRATION.slide_interval(
+        [record["tumor_ratio_calibrated"]], [record["nuclear_mm2"] * 1e6]
+    )
+    assert (record["lower"], record["upper"]) == pytest.approx([float(each[0]) for each in bounds])
     has_ratio = np.isfinite(given.field.ratio)
     assert (given.field.lower[has_ratio] < given.field.ratio[has_ratio]).all()
     assert np.isfinite(given.field.upper).sum() == has_ratio.sum()

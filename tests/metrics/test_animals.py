@@ -59,6 +59,7 @@ def test_systematic_sections_give_the_volume_of_a_ball() -> None:
         ({"section_index": [1, 2, 2]}, "same section_index"),
         ({"section_index": math.nan}, "section_index is not given"),
         ({"block": ["b1", "b1", "b2"]}, "several blocks"),
+        ({"block": ["b1", None, "b1"]}, "several blocks"),
     ],
 )
 def test_sections_that_are_not_systematic_give_no_volume_but_shares(columns, reason) -> None:

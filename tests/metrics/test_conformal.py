@@ -47,6 +47,11 @@ def test_slides_and_cases_weigh_the_same_however_much_they_hold():
     for own, expected in (([0.001, 0.002], 0.16), ([9.0, 0.001], 0.17)):
         found = conformal_quantile(np.append(np.arange(18) / 100, own), cases, slides)
         assert (found.n_units, found.value) == (19, expected)
+    # A slide with one region weighs as much in its case as one with 99.
+    pairs = np.concatenate([np.arange(17), *(np.full(100, case) for case in (17, 18))])
+    slides = np.concatenate([np.arange(17), *(np.r_[n, np.full(99, n + 1)] for n in (20, 30))])
+    scores = np.concatenate([np.arange(17) / 100, *[np.r_[0.001, np.full(99, 9.0)]] * 2])
+    assert conformal_quantile(scores, pairs, slides).value == 0.16
 
 
 def test_the_expected_error_is_a_clustered_share_with_a_floor():

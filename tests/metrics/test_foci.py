@@ -99,6 +99,9 @@ def test_a_gap_with_excluded_tissue_stays_open_and_is_flagged(blocked: str) -> N
     assert foci(*rows, merge_um=150).table["touches_excluded"].tolist() == [True, True]
     assert foci(*rows).table["touches_excluded"].tolist() == [False, False]
     assert foci(f"##{blocked}", "##.").table["touches_excluded"].tolist() == [True]
+    # A gap ends at a corner: the free one beside the blocked one closes.
+    beside = labels("##.##", f"###{blocked}#", "#####", merge_um=50)
+    assert beside == ["11111", "111 1", "11111"]
 
 
 @pytest.mark.parametrize("gap", [1, 2, 3])

@@ -438,6 +438,9 @@ def test_the_interval_of_a_ratio_of_sums_holds_it_as_often_as_it_says():
         held.append(lower <= 0.9 <= upper)
     assert np.mean(held) == pytest.approx(0.95, abs=0.025)
     assert np.isnan(scores.ratio_of_sums_interval(np.array([1.0]), np.array([1.0]))).all()
+    # Two slides: R = 2 / 4, residuals 0.5 and -0.5, standard error 0.25; no mean of ratios.
+    found = scores.ratio_of_sums_interval(np.array([1.0, 1.0]), np.array([1.0, 3.0]))
+    assert found == pytest.approx((0.5 - 12.706 * 0.25, 0.5 + 12.706 * 0.25), abs=1e-3)
 
 
 def test_foci_are_pooled_over_slides(tables):
@@ -495,6 +498,13 @@ def test_metrics_are_of_slides_as_drawn_and_the_text_says_what_was_asked(tables)
     assert dots.get_ydata().tolist() == [0.3, 0.6]
     assert figure.axes[2].lines[2].get_ydata().tolist() == [4.0]
     assert CIRCULAR.split(":")[0] in figure.get_supxlabel()
+
+
+def test_slides_without_tumor_belong_to_all_and_to_the_first_group():
+    results = {("as drawn", "p01"): planted("as drawn", "p01", 0.0)}
+    rows = scores.interval_rows(results, scores.slide_rows(results), (0.2,))
+    counted = rows.groupby("burden")["n_slides"].sum()
+    assert counted.to_dict() == {"all": 4, "under 0.2": 4, "0.2 and more": 0}
 
 
 def test_without_burden_groups_there_is_one():

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import geopandas
@@ -179,3 +180,7 @@ def test_a_close_up_shows_the_whole_focus_in_its_middle():
     assert len(rings) == 2
     assert rings[0].min() == pytest.approx(50)
     assert rings[0].max() == pytest.approx(250)
+    polygons = [[np.add(ring, (500, 0)) for ring in rings] for rings in focus.polygons_px]
+    aside = dataclasses.replace(focus, polygons_px=polygons)
+    for moved, ring in zip(close_up_rings(aside, 300), rings, strict=True):
+        np.testing.assert_allclose(moved, ring)
