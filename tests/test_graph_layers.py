@@ -33,9 +33,8 @@ def layer_of(catalog: DataCatalog, name: str) -> str | None:
 def test_no_layer_leads_back_to_an_earlier_one(name, catalog):
     before: dict[str, set[str]] = {}
     for node in PIPELINES[name].nodes:
-        sources = {layer_of(catalog, source) for source in node.inputs} - {None}
+        sources = {layer for each in node.inputs if (layer := layer_of(catalog, each))}
         for target in node.outputs:
-            layer = layer_of(catalog, target)
-            if layer:
+            if layer := layer_of(catalog, target):
                 before.setdefault(layer, set()).update(sources - {layer})
     assert list(TopologicalSorter(before).static_order())
