@@ -296,6 +296,10 @@ def test_without_a_calibration_areas_are_undefined_and_the_text_says_so(tmp_path
     text = nodes.tell_validation(slides, areas, foci, intervals, plain)
     assert "none: there is no tau" in text
     assert "slides without an interval: interval withheld" in text
+    read_back = slides.assign(
+        interval=math.nan
+    )  # where none is withheld, the table's texts are empty
+    assert "slides without" not in nodes.tell_validation(read_back, areas, foci, intervals, plain)
     figure = nodes.draw_validation(slides, areas, curves, intervals, plain)
     assert "without tau" in figure.texts[0].get_text()
 

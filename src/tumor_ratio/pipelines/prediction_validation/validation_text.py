@@ -81,7 +81,7 @@ def validation_text(
         *textwrap.wrap(FROM_LABELLING, WIDTH),
         *_labelling_lines(areas),
     ]
-    reasons = [text for text in dict.fromkeys(drawn["interval"]) if text]
+    reasons = [text for text in drawn["interval"].dropna().unique() if text]
     lines += [f"- slides without an interval: {text}" for text in reasons]
     for stamp in stamps:
         lines += ["", *textwrap.wrap(stamp, WIDTH)]
