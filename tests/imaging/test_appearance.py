@@ -72,7 +72,10 @@ def test_a_slide_out_of_focus_is_less_sharp_and_a_finer_scan_is_not(tmp_path):
     assert look(tmp_path, section(0.25), 0.25).sharpness == pytest.approx(sharp, rel=0.1)
     blurred = ndimage.gaussian_filter(section(0.5).astype(float), (2, 2, 0)).astype(np.uint8)
     assert look(tmp_path, blurred, 0.5).sharpness < 0.8 * sharp
-    assert math.isnan(look(tmp_path, section(2.0), 2.0).sharpness)
+    coarse = look(tmp_path, section(2.0), 2.0)
+    assert math.isnan(coarse.sharpness)
+    before = {name: each for name, each in coarse.to_record().items() if name != "sharpness"}
+    assert Appearance.from_record(before).to_record() == coarse.to_record()
 
 
 def test_dab_and_glass_are_told_from_h_and_e_and_written_without_nan(tmp_path):

@@ -144,7 +144,7 @@ def test_it_is_read_as_it_was_written_and_only_beside_its_own_model(tmp_path):
     (tmp_path / "card.json").write_text(json.dumps({"fingerprint": "other"}))
     with pytest.raises(ConfigurationError, match=r"another model .*pipelines=regression"):
         NewSlideCalibration.read(tmp_path)
-    for broken in ("{", "[]", "{}", text.replace('"format": 1', '"format": 2')):
+    for broken in ("{", "[]", "{}", text.replace('"format": 2', '"format": 3')):
         (tmp_path / FILE_NAME).write_text(broken)
         with pytest.raises(ConfigurationError, match=r"cannot be used .*calibrate it anew"):
             NewSlideCalibration.read(tmp_path)

@@ -102,8 +102,9 @@ class Appearance:
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Appearance:
-        """What `to_record` described."""
-        named: dict[str, Any] = {each.name: record[each.name] for each in fields(cls)}
+        """What `to_record` described; older records lack the sharpness, which is unknown then."""
+        known = {"sharpness": None, **record}
+        named: dict[str, Any] = {each.name: known[each.name] for each in fields(cls)}
         unknown = dict.fromkeys((name for name, value in named.items() if value is None), math.nan)
         return cls(**{**named, **unknown})
 

@@ -36,6 +36,8 @@ from tumor_ratio.metrics.rich_scale import area_map, rich_threshold
 FILE_NAME = "calibration.json"
 CARD_FILE = "card.json"
 FORMAT = 2
+READ = (1, FORMAT)
+"""Formats that are read; in the first, nothing is known of the training slides' sharpness."""
 REMEDY = "calibrate it anew: kedro run --pipelines=regression"
 
 MIN_MATCHED_REGIONS = 100
@@ -168,7 +170,7 @@ class NewSlideCalibration:
         KeyError, TypeError, ValueError
             If something is missing or no such description.
         """
-        if record["format"] != FORMAT:
+        if record["format"] not in READ:
             raise ValueError(f"format {record['format']}, not {FORMAT}")
         return cls(
             model=str(record["model"]),
