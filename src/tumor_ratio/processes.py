@@ -39,14 +39,15 @@ def own_threads() -> int:
     return min(int(told), available_cores()) if told.isdigit() and int(told) else available_cores()
 
 
-def thread_pool(threads: int | None = None) -> ThreadPoolExecutor:
+def thread_pool(threads: int | None = None, *, name: str = "") -> ThreadPoolExecutor:
     """Threads that share this process's cores: none of them starts further ones.
 
     Parameters
     ----------
     threads : by default `own_threads()`.
+    name : which the threads' names begin with.
     """
-    return ThreadPoolExecutor(threads or own_threads(), initializer=_be_one_of_many)
+    return ThreadPoolExecutor(threads or own_threads(), name, initializer=_be_one_of_many)
 
 
 def _be_one_of_many() -> None:

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import numpy as np
 import pytest
 import torch
 
 from tumor_ratio.models.augmentation import augment, augment_with_maps
-from tumor_ratio.models.devices import ComputeOptions
+from tumor_ratio.models.devices import Compute, ComputeOptions
 from tumor_ratio.models.losses import regression_loss
 from tumor_ratio.models.patch_source import ArrayPatches, in_batches, read_ahead
 from tumor_ratio.models.regressor_options import HeadOptions, LossOptions
@@ -120,15 +121,48 @@ def test_batches_are_as_few_and_as_equal_as_can_be():
     assert in_batches(np.arange(0), 64) == []
 
 
-def test_reading_ahead_keeps_the_order_and_stops_when_its_reader_does():
-    source = ArrayPatches(np.arange(10, dtype=np.uint8)[:, None, None, None].repeat(3, axis=3))
+class Slow(ArrayPatches):
+    """Takes the longer, the smaller the first number."""
+
+    def read(self, indices):
+        time.sleep(0.002 * (10 - int(indices[0])))
+        return super().read(indices)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_reading_ahead_keeps_the_order_and_stops_when_its_reader_does(threads):
+    source = Slow(np.arange(10, dtype=np.uint8)[:, None, None, None].repeat(3, axis=3))
     batches = in_batches(np.array([3, 1, 4, 0, 5, 9, 2, 6]), 2)
-    for indices, rgb in read_ahead(source, batches):
+    order = []
+    for indices, rgb in read_ahead(source, batches, threads):
         np.testing.assert_array_equal(rgb[:, 0, 0, 0], indices)
-    reading = read_ahead(source, batches)
+        order += indices.tolist()
+    assert order == [3, 1, 4, 0, 5, 9, 2, 6]
+    reading = read_ahead(source, batches, threads)
     next(reading)
+    assert [t for t in threading.enumerate() if t.name.startswith("patches")]
     reading.close()
     assert not [t for t in threading.enumerate() if t.name.startswith("patches")]
+
+
+def test_several_threads_read_at_once():
+    meeting = threading.Barrier(3, timeout=10)
+
+    class Meeting(ArrayPatches):
+        def read(self, indices):
+            meeting.wait()
+            return super().read(indices)
+
+    batches = in_batches(np.arange(6), 2)
+    found = list(read_ahead(Meeting(np.zeros((6, 2, 2, 3), dtype=np.uint8)), batches, 3))
+    assert len(found) == 3
+
+
+def test_a_gpu_has_patches_read_by_all_cores_but_one_and_a_cpu_by_one(monkeypatch):
+    for cores, beside_gpu in ((1, 1), (2, 1), (12, 11), (96, 16)):
+        monkeypatch.setattr("tumor_ratio.models.devices.own_threads", lambda cores=cores: cores)
+        assert Compute("cuda", bf16=True, threads=cores).readers == beside_gpu
+        assert Compute("cpu", bf16=True, threads=cores).readers == 1
 
 
 def test_an_error_while_reading_ahead_reaches_the_caller():

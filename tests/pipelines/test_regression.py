@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import logging
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -496,6 +497,18 @@ def test_a_cached_patch_outlives_its_file_and_another_does_not(cohort):
     np.testing.assert_array_equal(reader.read([1, 0]), kept[::-1])
     with pytest.raises(SlideError, match="slide a:"):
         reader.read([2])
+
+
+def test_threads_share_a_patch_reader_and_its_room(cohort):
+    regions = [Region("a", "t", "patch", x * 8, y * 8, SIDE, 1.0) for x in range(6) for y in (0, 1)]
+    plain = PatchReader({"a": cohort["a"].he}, regions, cache_mb=0)
+    room = 5 * SIDE * SIDE * 3 / 1e6
+    shared = PatchReader({"a": cohort["a"].he}, regions, cache_mb=room)
+    with ThreadPoolExecutor(6) as pool:
+        for found in pool.map(shared.read, [range(len(regions))] * 12):
+            np.testing.assert_array_equal(found, plain.read(range(len(regions))))
+    assert len(shared._cache) == 5
+    assert shared._free_bytes == pytest.approx(0, abs=1)
 
 
 def test_a_patch_reader_refuses_what_does_not_fit(cohort):

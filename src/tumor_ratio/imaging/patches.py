@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
@@ -38,6 +39,8 @@ class PatchReader:
 
     Notes
     -----
+    Several threads may read at once.
+
     The cache keeps what comes first and evicts nothing: an epoch reads every patch once in a new
     order, and evicting the oldest would then lose patches just before they are read again.
     """
@@ -51,6 +54,7 @@ class PatchReader:
             raise ValueError(f"no slide given for {', '.join(sorted(unknown))}")
         self._slides, self._regions = dict(slides), list(regions)
         self._free_bytes = cache_mb * 1e6
+        self._room = threading.Lock()
         self._cache: dict[int, RgbImage] = {}
 
     def __len__(self) -> int:
@@ -82,7 +86,8 @@ class PatchReader:
         rgb = self._slides[region.slide_id].read(
             region.x_px, region.y_px, region.size_px, region.mpp
         )
-        if rgb.nbytes <= self._free_bytes:
-            self._free_bytes -= rgb.nbytes
-            self._cache[index] = rgb
+        with self._room:
+            if rgb.nbytes <= self._free_bytes and index not in self._cache:
+                self._free_bytes -= rgb.nbytes
+                self._cache[index] = rgb
         return rgb

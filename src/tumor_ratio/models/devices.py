@@ -9,11 +9,14 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from tumor_ratio.errors import ConfigurationError
+from tumor_ratio.processes import own_threads
 
 logger = logging.getLogger(__name__)
 
 DeviceName = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "float32", "bf16"]
+
+MOST_READERS = 16
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,13 @@ class Compute:
     def precision(self) -> str:
         """`bf16` or `float32`, for the model card."""
         return "bf16" if self.bf16 else "float32"
+
+    @property
+    def readers(self) -> int:
+        """Threads that read for the network: one where it computes on the cores itself, and all
+        cores but one beside a GPU, which takes patches faster than a core decodes them.
+        """
+        return 1 if self.device == "cpu" else max(1, min(MOST_READERS, own_threads() - 1))
 
     def place(self, module: Any) -> Any:
         """Move a module to the device, with convolution weights channels-last; returns it."""
@@ -119,6 +129,9 @@ def resolve_compute(options: ComputeOptions) -> Compute:
     if options.precision == "bf16" and not native:
         logger.warning("this %s does not multiply bf16 natively: `precision: bf16` is slow", device)
     bf16 = native if options.precision == "auto" else options.precision == "bf16"
+    if device == "cuda":
+        # Convolutions of float32 would multiply 10 bits of mantissa: float32 means float32.
+        torch.backends.cudnn.conv.fp32_precision = "ieee"
     return Compute(device, bf16, options.threads or torch.get_num_threads())
 
 

@@ -60,9 +60,10 @@ class FeatureNetwork:
         found = []
         self.network.eval()
         with self.compute.threading(), torch.inference_mode():
-            for _, rgb in read_ahead(source, in_batches(np.arange(len(source)), batch_size)):
-                found.append(self.network(self._input(rgb)).float().cpu().numpy())
-        return np.concatenate(found)
+            batches = in_batches(np.arange(len(source)), batch_size)
+            for _, rgb in read_ahead(source, batches, self.compute.readers):
+                found.append(self.network(self._input(rgb)).float())
+            return torch.cat(found).cpu().numpy()
 
     def _input(self, rgb: NDArray[np.uint8]) -> torch.Tensor:
         side_px = rgb.shape[1]

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tumor_ratio.processes import thread_pool
+
 RgbBatch = NDArray[np.uint8]
 Indices = NDArray[np.intp]
 
 AHEAD = 2
+"""Batches that each reading thread is ahead."""
 
 T = TypeVar("T", covariant=True)
 
@@ -152,14 +155,16 @@ def in_batches(order: Indices, batch_size: int) -> list[Indices]:
     return np.array_split(order, -(-len(order) // batch_size)) if len(order) else []
 
 
-def read_ahead(source: Readable[T], batches: Iterable[Indices]) -> Iterator[tuple[Indices, T]]:
-    """Give batches in order, while a thread already reads the next two."""
+def read_ahead(
+    source: Readable[T], batches: Iterable[Indices], threads: int = 1
+) -> Iterator[tuple[Indices, T]]:
+    """Give batches in order, while `threads` threads already read the next two each."""
     waiting: deque[tuple[Indices, Future[T]]] = deque()
-    pool = ThreadPoolExecutor(1, thread_name_prefix="patches")
+    pool = thread_pool(threads, name="patches")
     try:
         for indices in batches:
             waiting.append((indices, pool.submit(source.read, indices)))
-            if len(waiting) > AHEAD:
+            if len(waiting) > AHEAD * threads:
                 first, pixels = waiting.popleft()
                 yield first, pixels.result()
         while waiting:

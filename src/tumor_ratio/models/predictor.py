@@ -106,19 +106,21 @@ class Predictor:
         """Mean answer of all networks to all views of each patch, in the source's order."""
         networks = (self.network, *self.others)
         batches = in_batches(np.arange(len(source)), batch_size)
-        found = [np.empty(0, dtype=np.float32)] if not batches else []
+        if not batches:
+            return np.empty(0, dtype=np.float32)
+        found = []
         for network in networks:
             network.eval()
         with self.compute.threading(), torch.no_grad():
-            for _, rgb in read_ahead(source, batches):
+            for _, rgb in read_ahead(source, batches, self.compute.readers):
                 self._check(rgb)
                 images = self.normalisation.apply(self.compute.images(rgb))
                 answers = []
                 for view in views(images, self.flips):
                     with self.compute.autocast():
                         answers += [ask(network, view).float() for network in networks]
-                found.append(torch.stack(answers).mean(dim=0).cpu().numpy())
-        return np.concatenate(found)
+                found.append(torch.stack(answers).mean(dim=0))  # a GPU need not wait for us
+            return torch.cat(found).cpu().numpy()
 
     def _check(self, rgb: RgbBatch) -> None:
         side = self.network.architecture.patch_px

@@ -67,7 +67,9 @@ class RegressorTraining:
         """Every training patch once, in a new order."""
         order = generator.permutation(len(self.training))
         for indices, rgb in read_ahead(
-            self.training.source, in_batches(order, self.options.batch_size)
+            self.training.source,
+            in_batches(order, self.options.batch_size),
+            self.compute.readers,
         ):
             yield rgb, self.training.labels(indices)
 
