@@ -53,12 +53,18 @@ def absolute_errors(values: PairedValues) -> FloatArray:
     return values.case_means(np.abs(values.predicted - values.measured))[:, None]
 
 
+def within_02(values: PairedValues) -> FloatArray:
+    near = np.abs(values.predicted - values.measured) <= 0.2
+    return values.case_means(near.astype(np.float64))[:, None]
+
+
 def first_mean(means: FloatArray, n_cases: int) -> FloatArray:
     return means[..., 0]
 
 
 CUT_AT_1: Final = Scale(np.asarray, lambda v: np.clip(v, *RANGES["ccc"]))
 MAE: Final = Quantity("MAE", absolute_errors, first_mean, PLAIN)
+WITHIN_02: Final = Quantity("within 0.2", within_02, first_mean, PLAIN)
 CCC: Final = Quantity("CCC", case_moments, moment_figure("ccc"), CUT_AT_1)
 R2: Final = Quantity("R2", case_moments, moment_figure("r2"), PLAIN)
 PEARSON: Final = Quantity("Pearson", case_moments, moment_figure("pearson"), CORRELATION)
@@ -134,7 +140,7 @@ METHODS: Final[dict[str, Callable[[Quantity, PairedValues, int], Interval]]] = {
 
 def methods_of(quantity: Quantity) -> dict[str, Method]:
     """Student's t for means over slides (there the jackknife's is the same), else the jackknife."""
-    skipped = "jackknife t over slides" if quantity is MAE else "Student t over slides"
+    skipped = "jackknife t over slides" if quantity in (MAE, WITHIN_02) else "Student t over slides"
     return {name: partial(each, quantity) for name, each in METHODS.items() if name != skipped}
 
 
@@ -176,7 +182,7 @@ def intervals(n_simulations: int = 1000) -> None:
         f"coverage of 95 % intervals (median width), {n_simulations} simulations, slides of "
         f"{N_REGIONS} regions, neighbours' errors correlated by {ALIKE:g}"
     )
-    for quantity in (MAE, CCC, R2, PEARSON):
+    for quantity in (MAE, WITHIN_02, CCC, R2, PEARSON):
         columns = [coverages(quantity, n_slides, n_simulations) for n_slides in SLIDES]
         header = "".join(f"{f'{n} slides':>18}" for n in SLIDES)
         print(f"\n{quantity.name:<36}{header}   truth {population_value(quantity):.3f}")

@@ -6,9 +6,9 @@ import dataclasses
 import difflib
 import typing
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,6 +18,10 @@ class ChangesNoResult:
     Fingerprints leave it out, so that a change makes nothing anew: `Annotated[int,
     ChangesNoResult()]`.
     """
+
+
+Penalties = Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(min_length=1)]
+"""Of a ridge regression, to choose from."""
 
 
 class Params(BaseModel):

@@ -193,6 +193,7 @@ class SectionAgreement(Table):
     estimate: Series[str]
     against: Series[str]
     unit: Series[str] = pa.Field(isin=["patch", "tile"])
+    n_slides: Series[int] = pa.Field(ge=0)
     n_regions: Series[int] = pa.Field(ge=0)
     n_undefined: Series[int] = pa.Field(ge=0)
     within_0_05: Series[float] = pa.Field(**RATIO)

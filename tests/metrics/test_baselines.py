@@ -153,6 +153,25 @@ def test_labels_of_test_slides_and_of_dropped_tiles_change_nothing():
     pd.testing.assert_frame_equal(first, predicted((patches, quality, other, seen, folds)))
 
 
+def test_validation_slides_count_alike_in_a_ridges_calibration():
+    """One has 39 regions whose label lies 0.3 above the features' truth, the other one on it."""
+    patches, quality, references, seen, folds = cohort(np.random.default_rng(8))
+    folds["split"] = ["train", "train", "train", "validation", "validation", "test"]
+    own = patches["slide_id"].isin(["s3", "s4"])
+    kept = own & (patches["slide_id"].eq("s3") | patches["region_id"].eq("s4_0"))
+    patches = patches[~own | kept].reset_index(drop=True)
+    for column in seen.columns.drop("region_id"):  # all alike there: the map is one mean
+        seen.loc[own, column] = seen.loc[own, column].iloc[0]
+    truth = float(linear(seen[own]).clip(0, 1).iloc[0])
+    above = references["region_id"].str.startswith("s3_")
+    references.loc[own, "tumor_ratio"] = truth
+    references.loc[above, "tumor_ratio"] = truth + 0.3
+    table = predicted((patches, quality, references, seen, folds))
+    row = table[(table["approach"] == "ridge_colour") & (table["region_id"] == "s4_0")].iloc[0]
+    assert row["tumor_ratio"] == pytest.approx(truth, abs=1e-3)
+    assert row["tumor_ratio_calibrated"] == pytest.approx(truth + 0.15, abs=1e-3)
+
+
 def test_without_folds_or_features_nothing_breaks():
     patches, quality, references, seen, folds = cohort(np.random.default_rng(7))
     assert predicted((patches, quality, references, seen, Folds.empty())).empty

@@ -59,7 +59,10 @@ def agreement():
     areas = pd.DataFrame(
         {"he": [1.0, 3, 1, 1], "ihc": [1.0, 1, 2, 1], "nuclei": [1.0, 1, 1, 1]}, index=regions
     )
-    places = pd.DataFrame({"tile_id": ["t", "t", "u", "u"]}, index=regions)
+    places = pd.DataFrame(
+        {"tile_id": ["t", "t", "u", "u"], "slide_id": ["one", "one", "other", "other"]},
+        index=regions,
+    )
     table = section_agreement(ratios, areas, places, {"ihc": 0.2, "nuclei": 0.3})
     return SectionAgreement.validate(table).set_index(["unit", "estimate", "against"])
 
@@ -71,20 +74,20 @@ def test_each_estimate_is_held_against_each_reference_once(agreement):
 
 def test_patches_are_compared_one_by_one(agreement):
     row = agreement.loc[("patch", "he", "ihc")]
-    assert (row["n_regions"], row["n_undefined"]) == (3, 1)
-    assert row["mae"] == pytest.approx((0 + 0.06 + 0.2) / 3)
-    assert row["mse"] == pytest.approx((0 + 0.06**2 + 0.2**2) / 3)
+    assert (row["n_slides"], row["n_regions"], row["n_undefined"]) == (2, 3, 1)
+    assert row["mae"] == pytest.approx(((0 + 0.06) / 2 + 0.2) / 2)
+    assert row["mse"] == pytest.approx((0.06**2 / 2 + 0.2**2) / 2)
     assert row[["within_0_05", "within_0_1", "within_0_2"]].tolist() == pytest.approx(
-        [1 / 3, 2 / 3, 1]
+        [1 / 4, 1 / 2, 1]
     )
-    assert row["mae_of_median"] == pytest.approx((0.1 + 0.16 + 0.5) / 3)
+    assert row["mae_of_median"] == pytest.approx(((0.1 + 0.16) / 2 + 0.5) / 2)
 
 
 def test_tiles_are_weighted_by_nuclear_area(agreement):
     row = agreement.loc[("tile", "he", "ihc")]
     # t: H&E (0.1 + 3 * 0.3) / 4, Ki-67 0.23; u: only region d has both, 0.5 and 0.7.
     errors = np.array([0.25 - 0.23, 0.5 - 0.7])
-    assert (row["n_regions"], row["n_undefined"]) == (2, 1)
+    assert (row["n_slides"], row["n_regions"], row["n_undefined"]) == (2, 2, 0)
     assert row["mae"] == pytest.approx(np.abs(errors).mean())
 
 
@@ -96,7 +99,7 @@ def test_the_constant_is_of_the_reference_itself(agreement):
 
 def test_nothing_compared_is_undefined():
     empty = pd.DataFrame({"he": [], "ihc": []}, dtype=float)
-    places = pd.DataFrame({"tile_id": []}, dtype=object)
+    places = pd.DataFrame({"tile_id": [], "slide_id": []}, dtype=object)
     table = section_agreement(empty, empty, places, {"ihc": math.nan})
     assert table["n_regions"].tolist() == [0, 0]
     assert table["mae"].isna().all()

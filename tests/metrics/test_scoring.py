@@ -74,6 +74,17 @@ def test_truth_scores_perfectly(planted):
     )  # fmt: skip
 
 
+def test_shares_without_spread_have_no_interval(planted):
+    for name in ("within_0_05", "within_0_1", "within_0_2", "bin_accuracy"):
+        row = planted[
+            (planted["approach"] == "other")
+            & (planted["unit"] == "region")
+            & (planted["metric"] == name)
+        ]
+        assert (row["value"] == 1).all()
+        assert row[["lower", "upper"]].isna().all(axis=None)
+
+
 def test_known_noise_and_bias_give_known_figures(planted, measured):
     found, variance = figures(planted), measured.var()
     off = NOISE**2 + BIAS**2

@@ -40,6 +40,12 @@ def test_undefined_where_the_oracles_gain_may_be_nothing():
     assert math.isnan(skill(BASELINE, CEILING, unsure))
 
 
+def test_undefined_where_the_oracle_is_worse_than_the_constant():
+    worse = BASELINE + 0.05
+    assert gain(BASELINE, worse)[1].upper < 0
+    assert math.isnan(skill(BASELINE, BASELINE + 0.01, worse))
+
+
 def test_undefined_with_one_slide():
     assert math.isnan(skill(BASELINE[:1], CEILING[:1], CEILING[:1]))
 
@@ -63,6 +69,13 @@ def test_consistency_of_two_sections():
     assert (found.n_slides, found.n_regions) == (2, 3)
     assert found.interval.lower == 0  # Student's is below
     assert found.interval.upper > 1
+
+
+def test_the_interval_of_a_consistency_has_the_confidence_asked_for():
+    pair = ([0.1, 0.3, 0.5, 0.2], [0.2, 0.3, 0.2, 0.4], ["a", "a", "b", "c"])
+    half, most = (consistency(*pair, confidence).interval for confidence in (0.5, 0.95))
+    assert most.lower < half.lower < half.upper < most.upper
+    assert consistency(*pair).interval == most
 
 
 def test_consistency_of_nothing_is_undefined():

@@ -127,6 +127,16 @@ def test_rankings_are_compared_with_the_base_and_leave_the_label_out() -> None:
     assert metrics["stress_same_order_share"] == pytest.approx(1 / 3)
 
 
+def test_an_approach_without_an_error_changes_no_order() -> None:
+    sizes = {"a": 0.1, "b": 0.2, "c": 0.3}
+    parts = [plain("final", name, size) for name, size in sizes.items()]
+    parts += [under("a", 0.1), under("c", 0.3)]
+    table = stress_rankings(scored(*parts).reset_index(), base_family="final")
+    found = table.set_index("stress").loc["tears"]
+    assert (found["ranking"], found["n_approaches"]) == ("a < c", 2)
+    assert found["same_order"]
+
+
 def test_one_approach_has_no_tau() -> None:
     scores = scored(plain("final", "a"), under("a")).reset_index()
     table = stress_rankings(scores, base_family="final")

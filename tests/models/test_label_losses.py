@@ -41,6 +41,16 @@ FLOAT32 = ComputeOptions(device="cpu", precision="float32", threads=1)
 GRID = torch.linspace(0, 1, 201)
 
 
+@pytest.mark.parametrize("name", ["cross_entropy", "beta_binomial"])
+@pytest.mark.parametrize("logit", [-15.0, -10.0, 10.0, 15.0])
+def test_an_answer_far_off_is_drawn_back(name, logit):
+    output = torch.tensor([logit], requires_grad=True)
+    target, nuclei = torch.tensor([0.4]), torch.tensor([50.0])
+    regression_loss(torch.sigmoid(output), target, nuclei, LossOptions(name)).backward()
+    pull = torch.sign(output.detach()) * output.grad
+    assert pull.item() > (0.3 if name == "cross_entropy" else 1e-6)
+
+
 # --- beta-binomial
 
 

@@ -10,13 +10,16 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from pydantic import ValidationError
 
 from tumor_ratio import schemas
 from tumor_ratio.cohort.pair import Cohort, SlidePair
 from tumor_ratio.datasets.fingerprint import table_hash
+from tumor_ratio.errors import ConfigurationError
 from tumor_ratio.imaging.outlines import pack_outlines
 from tumor_ratio.imaging.regions import Region, regions_of, regions_table
 from tumor_ratio.imaging.slide import open_slide
+from tumor_ratio.label_methods import TITLES
 from tumor_ratio.metrics.ratios import region_ratios
 from tumor_ratio.phantom.region_truths import measure_slide_truths, widened
 from tumor_ratio.phantom.truth import truth_nuclei
@@ -30,6 +33,7 @@ from tumor_ratio.pipelines.evaluation import (
 )
 from tumor_ratio.pipelines.evaluation.examples import BEST, WORST, pick_examples
 from tumor_ratio.pipelines.evaluation.params import EvaluationParams
+from tumor_ratio.pipelines.stress.params import StressParams
 
 SIDE_PX, MPP, SLIDE_PX, TILE_PX = 56, 1.0, 448, 224
 SPLITS = ["train"] * 5 + ["validation"] * 2 + ["test"] * 4
@@ -49,6 +53,9 @@ class Loaded:
 
     def load(self):
         return self.value
+
+
+MIN_NUCLEI = 20
 
 
 def outlined_nuclei() -> pd.DataFrame:
@@ -217,7 +224,7 @@ def evaluate(world, params=PARAMS, **networks):
     truths = nodes.gather_truths({name: Loaded(task()) for name, task in tasks.items()})
     truths = schemas.RegionTruths.validate(truths)
     references = schemas.References.validate(
-        nodes.gather_references(world.patches, world.labels, truths, params)
+        nodes.gather_references(world.patches, world.labels, truths, MIN_NUCLEI, params)
     )
     common = (world.patches, world.pair_quality, references, world.features, world.folds, params)
     baselines = schemas.Predictions.validate(nodes.predict_baselines(*common))
@@ -243,7 +250,8 @@ def page_of(world, found, params=PARAMS) -> str:
     return report.write_report(
         world.cohort, PLAN, world.tiles, world.patches, world.tile_quality, world.pair_quality,
         world.labels, world.staining, world.ihc_nuclei, found.truths, found.references, world.folds,
-        found.compared, found.approaches, found.scores, found.paired, world.failures, params,
+        found.compared, found.approaches, found.scores, found.paired, world.failures,
+        MIN_NUCLEI, params,
     )  # fmt: skip
 
 
@@ -294,6 +302,29 @@ def test_the_report_shows_nuclei_doubts_and_other_methods(world, found):
     regions = {name: re.findall(r">(\d+)</td>\s*$", row.strip()) for name, row in rows.items()}
     assert len(regions) == 4
     assert len({tuple(count) for count in regions.values()}) == 1  # all on the same regions
+
+
+def test_another_label_method_is_held_against_the_rest_and_an_unknown_one_refused(world, found):
+    params = PARAMS.model_copy(update={"label_method": "study"})
+    page = page_of(world, found, params)
+    rows = re.findall(r"<td[^>]*>([^<]*)</td>", section_of(page, "Ground truth"))
+    against = [row for row in rows if row.startswith("measured label against")]
+    titles = {TITLES["nucleus"], TITLES["recolor"], TITLES["otsu"]}
+    assert {row.removeprefix("measured label against ") for row in against} >= titles
+    assert f"measured label against {TITLES['study']}" not in rows
+    unknown = PARAMS.model_copy(update={"label_method": "nuclues"})
+    with pytest.raises(ConfigurationError, match="one of those measured: nucleus, otsu, recolor"):
+        nodes.gather_references(world.patches, world.labels, found.truths, MIN_NUCLEI, unknown)
+
+
+def test_one_number_of_nuclei_holds_for_labels_truths_and_report(world, found):
+    few = nodes.gather_references(world.patches, world.labels, found.truths, 1, PARAMS)
+    many = nodes.gather_references(world.patches, world.labels, found.truths, 10**6, PARAMS)
+    true = few["reference"].isin(["he_true", "ihc_true"])
+    assert few.loc[true, "tumor_ratio"].notna().all()
+    assert many.loc[true, "tumor_ratio"].isna().all()
+    asked = {name for node in create_pipeline(["resnet18"]).nodes for name in node.inputs}
+    assert "params:ratio_labels.min_nuclei" in asked
 
 
 def test_surroundings_keep_the_centre():
@@ -631,6 +662,13 @@ def test_the_pipeline_reads_each_approach_and_writes_the_report():
     pipeline = create_pipeline(("resnet18", "vit_b16"))
     assert {"resnet18.predictions", "vit_b16.predictions"} <= pipeline.inputs()
     assert {"report", "results_table", "run_metrics", "scores"} <= pipeline.all_outputs()
+
+
+@pytest.mark.parametrize("alphas", [(), (-1.0,)])
+@pytest.mark.parametrize("params", [EvaluationParams, StressParams])
+def test_penalties_are_some_and_not_negative(params, alphas):
+    with pytest.raises(ValidationError, match="ridge_alphas"):
+        params(ridge_alphas=alphas)
 
 
 def test_a_misspelt_parameter_names_the_valid_ones():

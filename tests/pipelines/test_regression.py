@@ -217,6 +217,14 @@ def test_only_training_patches_have_parts_and_only_labels_a_nucleus(cohort):
         )
 
 
+def test_quotas_that_leave_nothing_to_train_on_are_named():
+    planted = tables({"a": 20, "c": 20})
+    planted["ratio_labels"]["tumor_ratio"] = 0.05
+    params = RegressionParams.model_validate({**FAST, "sampling": {"per_bin": [0, 0, 100]}})
+    with pytest.raises(ConfigurationError, match=r"fewer than 2 .*; raise `sampling\.per_bin`"):
+        nodes.sample_patches(**planted, params=params)
+
+
 def test_the_studys_quotas_hold_a_slide_and_a_bin():
     rng = np.random.default_rng(0)
     table = pd.DataFrame(
@@ -786,18 +794,17 @@ def test_intervals_are_those_of_the_patches_in_their_order():
 
 
 @pytest.mark.parametrize(
-    ("name", "message"),
+    ("loss", "message"),
     [
-        ("interval", "17 of 17 labels by the method 'nucleus' have no interval"),
-        ("beta_binomial", "have no number of nuclei behind them; set `label_method: nucleus`"),
+        ({"name": "interval"}, "17 of 17 labels by the method 'nucleus' have no interval"),
+        ({"name": "beta_binomial"}, "have no number of nuclei behind them; set `label_method: nu"),
+        ({"weighted": True}, "have no number of nuclei behind them; set `label_method: nucleus`"),
     ],
 )
-def test_labels_that_do_not_say_what_a_loss_needs_are_refused(cohort, tmp_path, name, message):
+def test_labels_that_do_not_say_what_a_loss_needs_are_refused(cohort, tmp_path, loss, message):
     planted = tables({"a": 20, "c": 20})
     planted["ratio_labels"]["weight"] = 0.0
-    params = RegressionParams.model_validate(
-        {**FAST, "loss": {"name": name}, "head": {"bounded": True}}
-    )
+    params = RegressionParams.model_validate({**FAST, "loss": loss, "head": {"bounded": True}})
     sampled = nodes.sample_patches(**planted, params=params)
     (task,) = nodes.train(cohort, sampled, TrainingParts.empty(), params, approach="mine").values()
     with pytest.raises(ConfigurationError, match=message):

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from tumor_ratio.metrics.aggregation import slide_weights
 from tumor_ratio.metrics.baselines import RIDGES, choose_ridge, constant_baselines
 from tumor_ratio.metrics.calibration import fit_monotone
 from tumor_ratio.metrics.folds import check_folds
@@ -110,9 +111,12 @@ def _ridge(
     ridge = choose_ridge(columns, training, validation, alphas)
     raw = ridge.predict(asked)
     on_validation = ridge.predict(validation)
-    if not np.isfinite(on_validation).any():
+    measured = validation["tumor_ratio"].to_numpy(dtype=np.float64)
+    usable = np.isfinite(on_validation) & np.isfinite(measured)
+    if not usable.any():
         return raw, nothing
-    return raw, fit_monotone(on_validation, validation["tumor_ratio"]).apply(raw)
+    weights = slide_weights(validation["slide_id"].to_numpy()[usable])
+    return raw, fit_monotone(on_validation[usable], measured[usable], weights).apply(raw)
 
 
 def _rows(

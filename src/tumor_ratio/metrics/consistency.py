@@ -36,13 +36,16 @@ class Consistency:
     n_regions: int
 
 
-def consistency(first: ArrayLike, second: ArrayLike, slide_ids: ArrayLike) -> Consistency:
+def consistency(
+    first: ArrayLike, second: ArrayLike, slide_ids: ArrayLike, confidence: float = 0.95
+) -> Consistency:
     """Consistency of two ratios of the same regions.
 
     Parameters
     ----------
     first, second : (N,) ratios of each region, e.g. of the two sections, or by two methods.
     slide_ids : (N,) the slide of each.
+    confidence : of the interval.
 
     Returns
     -------
@@ -58,7 +61,7 @@ def consistency(first: ArrayLike, second: ArrayLike, slide_ids: ArrayLike) -> Co
     mae = float(absolute.mean())
     return Consistency(
         mae=mae,
-        interval=cut_to_range("mae", student_interval(absolute), mae),
+        interval=cut_to_range("mae", student_interval(absolute, confidence), mae),
         mse=slide_macro(squared_error(one[both], two[both]), slides),
         n_slides=len(absolute),
         n_regions=int(both.sum()),

@@ -52,11 +52,11 @@ def skill(
     Returns
     -------
     float
-        NaN where the interval of L_b - L_c includes 0 or does not exist (fewer than two slides):
-        where the oracle gains nothing that can be told from 0, no share of it is defined.
+        NaN where the interval of L_b - L_c is not above 0 or does not exist (fewer than two
+        slides): where the oracle gains nothing that can be told from 0, no share of it is defined.
     """
     possible, interval = gain(baseline, ceiling, confidence)
-    if not (interval.lower > 0 or interval.upper < 0):
+    if not interval.lower > 0:
         return math.nan
     return gain(baseline, approach, confidence)[0] / possible
 

@@ -120,6 +120,7 @@ def stress_rankings(scores: pd.DataFrame, *, base_family: str) -> pd.DataFrame:
             float(kendalltau(base[shared], mae[shared]).statistic) if len(shared) > 1 else math.nan
         )
         order = list(mae.sort_values(kind="stable").index)
+        base_order = list(base.sort_values(kind="stable").index)
         rows.append(
             {
                 "family": family,
@@ -127,7 +128,8 @@ def stress_rankings(scores: pd.DataFrame, *, base_family: str) -> pd.DataFrame:
                 "n_approaches": len(mae),
                 "ranking": " < ".join(order),
                 "kendall_tau": tau,
-                "same_order": order == list(base.sort_values(kind="stable").index),
+                "same_order": [name for name in order if name in shared]
+                == [name for name in base_order if name in shared],
             }
         )
     columns = ["family", "stress", "n_approaches", "ranking", "kendall_tau", "same_order"]

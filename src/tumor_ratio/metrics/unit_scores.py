@@ -43,6 +43,7 @@ Aggregation = Literal["slide_macro", "pooled"]
 
 MACRO: Final = (*REGION_METRICS, "bias", *IN_BIN)
 POOLED: Final = (*MOMENT_FIGURES, *BIN_FIGURES, "spearman", "kendall")
+SHARES: Final = ("within_0_05", "within_0_1", "within_0_2", "bin_accuracy")
 WITHIN: Final[dict[str, Aggregation]] = {
     "pearson_within": "pooled",
     "spearman_within": "slide_macro",
@@ -145,6 +146,8 @@ def _macro(
     value = float(cases.mean()) if cases.size else math.nan
     n_slides = int(np.isfinite(slide_values).sum())
     interval = student_interval(cases, confidence)
+    if name in SHARES and interval.lower == interval.upper:
+        interval = NO_INTERVAL  # no spread among a few shares of 0 or 1 is no certainty
     return Score(name, "slide_macro", value, interval, n_slides, n_units)
 
 

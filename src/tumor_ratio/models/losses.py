@@ -6,8 +6,9 @@ from typing import Any
 
 from tumor_ratio.models.regressor_options import LossOptions
 
-LEAST_SHARE = 1e-4
-"""Shares are kept this far from 0 and 1 where their logarithm is taken."""
+LEAST_SHARE = 1e-7
+"""Shares are kept this far from 0 and 1 where their logarithm is taken: just apart from 1 in
+float32. Beyond it an answer would no longer be drawn back."""
 
 
 def regression_loss(

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from tumor_ratio.metrics.aggregation import slide_weights
 from tumor_ratio.metrics.calibration import MonotoneMap, fit_monotone
 from tumor_ratio.metrics.folds import slides_of
 from tumor_ratio.schemas import Predictions
@@ -32,9 +33,9 @@ def mapped_predictions(
     Returns
     -------
     predictions : `tumor_ratio.schemas.Predictions`: raw through a monotone map fitted on training
-        slides, calibrated through a second one of validation slides. Where the share is undefined
-        the answer is the training regions' median. No rows where no training slide has both a
-        share and a label.
+        slides, calibrated through a second one of validation slides, which count alike. Where the
+        share is undefined the answer is the training regions' median. No rows where no training
+        slide has both a share and a label.
     maps : their records by split, that median, and how many answers it gave; empty without rows.
     """
     own = labels.set_index("region_id").reindex(shares["region_id"])
@@ -53,7 +54,10 @@ def mapped_predictions(
     median = float(np.nanmedian(measured[training]))
     undefined = np.isnan(values)
     raw = np.where(undefined, median, first.apply(values))
-    second = _fitted(raw, measured, weight, validation & ~undefined)
+    usable = validation & ~undefined & np.isfinite(measured)
+    by_slide = np.zeros_like(weight)
+    by_slide[usable] = slide_weights(shares["slide_id"].to_numpy()[usable])
+    second = _fitted(raw, measured, by_slide, usable)
     calibrated = np.full_like(raw, np.nan) if second is None else second.apply(raw)
     held_out = shares["slide_id"].isin(slides_of(folds, protocol, "validation", "test")).to_numpy()
     table = pd.DataFrame(

@@ -9,6 +9,7 @@ import pandas as pd
 
 from tumor_ratio.cohort.pair import Cohort
 from tumor_ratio.datasets.partition_folder import PartitionRef
+from tumor_ratio.errors import ConfigurationError
 from tumor_ratio.imaging.regions import regions_of
 from tumor_ratio.metrics import baselines, oracle
 from tumor_ratio.metrics.baseline_predictions import baseline_predictions
@@ -59,12 +60,19 @@ def gather_references(
     patches: pd.DataFrame,
     ratio_labels: pd.DataFrame,
     region_truths: pd.DataFrame,
+    min_nuclei: int,
     params: EvaluationParams,
 ) -> pd.DataFrame:
     """Measured and, on phantoms, true ratios of the patches."""
+    known = sorted(ratio_labels["label_method"].unique())
+    if known and params.label_method not in known:
+        raise ConfigurationError(
+            f"no ratio labels by the method '{params.label_method}'",
+            f"set `evaluation.label_method` to one of those measured: {', '.join(known)}",
+        )
     labels = ratio_labels[ratio_labels["region_id"].isin(patches["region_id"])]
     return references_table(
-        labels, region_truths, label_method=params.label_method, min_nuclei=params.min_nuclei
+        labels, region_truths, label_method=params.label_method, min_nuclei=min_nuclei
     )
 
 

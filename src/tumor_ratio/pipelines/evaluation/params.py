@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from tumor_ratio.params import Params
+from tumor_ratio.params import Params, Penalties
 
 
 class HeadlineParams(Params):
@@ -34,15 +34,13 @@ class EvaluationParams(Params):
 
     label_method: str = "nucleus"
     """The method whose labels are the measured ratio."""
-    min_nuclei: int = Field(default=20, ge=1)
-    """A true ratio on fewer nuclei is undefined, as a measured one is."""
     headline: HeadlineParams = HeadlineParams()
     confidence: float = Field(default=0.95, gt=0, lt=1)
     min_coverage: float = Field(default=0.9, gt=0, le=1)
     """An approach that predicts a smaller share of the test regions is named but not scored."""
     test_regions_per_slide: int | None = Field(default=None, ge=1)
     """Most regions of a test slide that count, drawn at random; None: all. The study's: 300."""
-    ridge_alphas: tuple[float, ...] = (0.0001, 0.001, 0.01, 0.1, 1.0, 10.0, 100.0)
+    ridge_alphas: Penalties = (0.0001, 0.001, 0.01, 0.1, 1.0, 10.0, 100.0)
     """Penalties that validation slides choose from."""
     oracle: OracleParams = OracleParams()
     supervision: dict[str, str] = Field(default_factory=dict)

@@ -22,6 +22,7 @@ def create_pipeline(approaches: Sequence[str]) -> Pipeline:
         shown.
     """
     params = "params:evaluation"
+    min_nuclei = "params:ratio_labels.min_nuclei"  # of true ratios as of measured ones
     drawn = ["cohort", "compared_regions", "approaches", params]
     return Pipeline(
         [
@@ -34,7 +35,7 @@ def create_pipeline(approaches: Sequence[str]) -> Pipeline:
             Node(nodes.gather_truths, "slide_truths", "region_truths", name="gather_truths"),
             Node(
                 nodes.gather_references,
-                ["patches", "ratio_labels", "region_truths", params],
+                ["patches", "ratio_labels", "region_truths", min_nuclei, params],
                 "references",
                 name="gather_references",
             ),
@@ -164,6 +165,7 @@ def create_pipeline(approaches: Sequence[str]) -> Pipeline:
                     "scores",
                     "paired_comparisons",
                     "failures",
+                    min_nuclei,
                     params,
                 ],
                 "report",

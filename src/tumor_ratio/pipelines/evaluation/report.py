@@ -68,6 +68,7 @@ def write_report(
     scores: pd.DataFrame,
     paired_comparisons: pd.DataFrame,
     failures: pd.DataFrame,
+    min_nuclei: int,
     params: EvaluationParams,
 ) -> str:
     """The report as one self-contained page."""
@@ -109,7 +110,13 @@ def write_report(
                     cohort, patches, tile_quality, pair_quality, folds, failures
                 ),
                 sections.ground_truth_section(
-                    patches, ratio_labels, region_truths, staining_quality, label_pictures, params
+                    patches,
+                    ratio_labels,
+                    region_truths,
+                    staining_quality,
+                    label_pictures,
+                    min_nuclei,
+                    params,
                 ),
                 sections.secondary_section(scores, table.index.tolist(), headline),
                 study_section(),

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from tumor_ratio.cohort.pair import Cohort
-from tumor_ratio.label_methods import NUCLEUS, TITLES
+from tumor_ratio.label_methods import TITLES
 from tumor_ratio.metrics.consistency import Consistency, consistency
 from tumor_ratio.pipelines.evaluation.params import EvaluationParams
 from tumor_ratio.reporting.cohort_tables import failures_table, split_table, tile_table
@@ -20,7 +20,6 @@ from tumor_ratio.reporting.report_tables import mae_by_view
 from tumor_ratio.reporting.results_text import interval, number
 from tumor_ratio.reporting.undefined import undefined_in_views
 
-OTHER_METHODS = {method: title for method, title in TITLES.items() if method != NUCLEUS}
 ON_THEIR_REGIONS = "on_their_regions"
 
 
@@ -75,6 +74,7 @@ def ground_truth_section(
     region_truths: pd.DataFrame,
     staining_quality: pd.DataFrame,
     pictures: LabelPictures,
+    min_nuclei: int,
     params: EvaluationParams,
 ) -> Section:
     """The labels: what they were made of, how they are distributed, how far others agree."""
@@ -82,7 +82,7 @@ def ground_truth_section(
     main = params.label_method
     undefined = int(labels.loc[labels["label_method"] == main, "tumor_ratio"].isna().sum())
     few = (
-        f"{undefined} regions hold fewer than {params.min_nuclei} nuclei on the Ki-67 section: "
+        f"{undefined} regions hold fewer than {min_nuclei} nuclei on the Ki-67 section: "
         "their ratio is undefined, they train and score nothing."
     )
     return Section(
@@ -99,7 +99,7 @@ def ground_truth_section(
             ),
             _trust_block(staining_quality, pictures.sensitivity),
             Block("Distribution of the measured ratio", picture=pictures.distribution, notes=[few]),
-            _agreement_block(labels, region_truths, patches, params),
+            _agreement_block(labels, region_truths, patches, min_nuclei, params),
         ],
     )
 
@@ -129,16 +129,17 @@ def _agreement_block(
     labels: pd.DataFrame,
     region_truths: pd.DataFrame,
     patches: pd.DataFrame,
+    min_nuclei: int,
     params: EvaluationParams,
 ) -> Block:
     """Labels against truths, and other ways to label against both, on the regions they share."""
     ratios = labels.pivot(index="region_id", columns="label_method", values="tumor_ratio")
     truths = region_truths.set_index("region_id")
     for section in ("ihc", "he"):
-        enough = truths[f"{section}_n_nuclei"] >= params.min_nuclei
+        enough = truths[f"{section}_n_nuclei"] >= min_nuclei
         ratios = ratios.join(truths[f"{section}_true"].where(enough), how="outer")
     main = params.label_method
-    others = {name: title for name, title in OTHER_METHODS.items() if name in ratios}
+    others = {name: title for name, title in TITLES.items() if name != main and name in ratios}
     if others:
         shared = ratios[list(others)].notna().all(axis=1)
         ratios[list(others)] = ratios[list(others)].where(shared)
@@ -153,7 +154,7 @@ def _agreement_block(
     ]
     slides = patches.set_index("region_id")["slide_id"].reindex(ratios.index)
     rows = [
-        _agreement_row(title, consistency(ratios[one], ratios[two], slides))
+        _agreement_row(title, consistency(ratios[one], ratios[two], slides, params.confidence))
         for title, one, two in pairs
         if one in ratios and two in ratios and ratios[[one, two]].notna().all(axis=1).any()
     ]
@@ -166,7 +167,14 @@ def _agreement_block(
     ]
     if region_truths.empty:
         notes = ["Real slides: the true ratios are unknown, and so is the ceiling."]
-    header = ("comparison", "MAE", "interval", "mean squared difference", "slides", "regions")
+    header = (
+        "comparison",
+        "MAE",
+        f"{params.confidence:.0%} interval",
+        "mean squared difference",
+        "slides",
+        "regions",
+    )
     return Block("Agreement between measurements", table=Table(header, rows), notes=notes)
 
 

@@ -27,6 +27,9 @@ from tumor_ratio.pipelines.regression.training_step import train_approach
 from tumor_ratio.schemas import Predictions, TrainingParts
 from tumor_ratio.steps import SlideTasks
 
+LEAST_PATCHES = 2
+"""To train on: batch statistics need two."""
+
 
 def sample_patches(
     patches: pd.DataFrame,
@@ -49,6 +52,12 @@ def sample_patches(
             key=key,
         )
         drawn = sampling.sample_patches(labelled, params.sampling)
+        if (drawn["split"] == "train").sum() < LEAST_PATCHES:
+            raise ConfigurationError(
+                f"the quotas leave fewer than {LEAST_PATCHES} training patches "
+                f"of {(labelled['split'] == 'train').sum()}",
+                "raise `sampling.per_bin`, or set it to null to take all",
+            )
         parts.append(drawn.assign(repeat=key.repeat, fold=key.fold))
     return pd.concat(parts, ignore_index=True)
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 CHECKPOINTS = "checkpoints"
 
 
-@step(version=4)
+@step(version=5)
 def train_approach(
     approach: str,
     pairs: tuple[SlidePair, ...],
@@ -124,10 +124,10 @@ def _patches(
 
     views = {slide_id: with_context(slide, params.context) for slide_id, slide in slides.items()}
     weights = rows["weight"].to_numpy(dtype=np.float32)
-    if params.loss.name == "beta_binomial" and not weights.any():
+    if not weights.any() and (params.loss.weighted or params.loss.name == "beta_binomial"):
         raise ConfigurationError(
             f"labels by the method '{params.label_method}' have no number of nuclei behind them",
-            "set `label_method: nucleus`, or another `loss.name` than beta_binomial",
+            "set `label_method: nucleus`, or leave out `loss.weighted` and beta_binomial",
         )
     return LabelledPatches(
         PatchReader(views, list(iter_regions(rows)), params.cache_mb * cache_share),

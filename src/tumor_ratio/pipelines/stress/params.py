@@ -7,7 +7,7 @@ from typing import Any, Self
 from pydantic import Field, field_validator, model_validator
 
 from tumor_ratio.models.devices import ComputeOptions
-from tumor_ratio.params import Params
+from tumor_ratio.params import Params, Penalties
 from tumor_ratio.phantom.params import Family, PhantomParams
 from tumor_ratio.phantom.stress import STRESSES, StressName
 
@@ -29,7 +29,7 @@ class StressParams(Params):
     """A ratio on fewer nuclei, true or measured, is undefined."""
     protocol: str = "holdout"
     """The baselines are fitted on the training slides of its first fold."""
-    ridge_alphas: tuple[float, ...] = (0.0001, 0.001, 0.01, 0.1, 1.0, 10.0, 100.0)
+    ridge_alphas: Penalties = (0.0001, 0.001, 0.01, 0.1, 1.0, 10.0, 100.0)
     """Penalties that validation slides choose from."""
     confidence: float = Field(default=0.95, gt=0, lt=1)
     folder: str = ""
