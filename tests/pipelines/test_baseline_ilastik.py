@@ -593,6 +593,30 @@ def test_maps_are_fitted_on_training_slides_and_calibrated_on_validation_slides(
     assert maps["training_median"] == pytest.approx(0.25)
 
 
+def test_validation_slides_count_alike_in_the_second_map():
+    """One has three heavy regions labelled 0.3 above the answer, the other a light one on it."""
+    slides = ["t1", "t2", "v1", "v1", "v1", "v2"]
+    folds = pd.DataFrame(
+        {
+            "protocol": "holdout", "repeat": 0, "fold": 0, "slide_id": ["t1", "t2", "v1", "v2"],
+            "case_id": ["t1", "t2", "v1", "v2"],
+            "split": ["train", "train", "validation", "validation"],
+        }
+    )  # fmt: skip
+    ids = [f"r{index}" for index in range(6)]
+    shares = pd.DataFrame({"region_id": ids, "slide_id": slides, "ratio": [0.2, 0.8, *[0.5] * 4]})
+    labels = pd.DataFrame(
+        {
+            "region_id": ids,
+            "tumor_ratio": [0.2, 0.8, 0.8, 0.8, 0.8, 0.5],
+            "weight": [1.0, 1.0, 50.0, 50.0, 50.0, 1.0],
+        }
+    )
+    table, _ = mapped_predictions(shares, labels, folds, "holdout")
+    assert table["tumor_ratio"].tolist() == pytest.approx([0.5] * 4)
+    assert table["tumor_ratio_calibrated"].tolist() == pytest.approx([0.65] * 4)
+
+
 # --- new slides
 
 

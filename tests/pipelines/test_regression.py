@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import logging
 import pickle
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -517,6 +518,23 @@ def test_threads_share_a_patch_reader_and_its_room(cohort):
             np.testing.assert_array_equal(found, plain.read(range(len(regions))))
     assert len(shared._cache) == 5
     assert shared._free_bytes == pytest.approx(0, abs=1)
+
+
+def test_a_patch_that_two_threads_read_takes_its_room_once():
+    meeting = threading.Barrier(2, timeout=10)
+
+    class Met:
+        """Both threads have missed the cache before either has read."""
+
+        def read(self, x_px, y_px, size_px, mpp):
+            meeting.wait()
+            return np.zeros((size_px, size_px, 3), dtype=np.uint8)
+
+    regions = [Region("a", "t", "patch", 0, 0, SIDE, 1.0)]
+    reader = PatchReader({"a": Met()}, regions, cache_mb=2 * SIDE * SIDE * 3 / 1e6)
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(reader.read, [[0], [0]]))
+    assert reader._free_bytes == pytest.approx(SIDE * SIDE * 3)
 
 
 def test_a_patch_reader_refuses_what_does_not_fit(cohort):
