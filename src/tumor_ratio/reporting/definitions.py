@@ -80,7 +80,7 @@ DEFINITIONS: Final = (
         "The oracle knows the true ratio of the H&E section in and around the region and "
         "learned from other slides what the neighbouring section then shows; its loss is the "
         "ceiling. Skill is the approach’s gain over the oracle’s: not clipped, and undefined "
-        "where the interval of the oracle’s gain includes 0. On real slides the truth is "
+        "unless the interval of the oracle’s gain lies above 0. On real slides the truth is "
         "unknown and no skill is claimed.",
     ),
     (

@@ -146,7 +146,7 @@ def comparison_notes(
     if "oracle" not in table.index:
         notes.append(f"no oracle and no skill: {NO_TRUTH}, or the oracle could not be fitted.")
     elif table["region_skill_mae"].isna().all():
-        notes.append("skill is undefined: the interval of the oracle's gain includes 0.")
+        notes.append("skill is undefined: the interval of the oracle's gain does not lie above 0.")
     if value_of(table, "ridge", "region_gain_mae") <= 0:
         notes.append(
             "the ridge gains nothing over the training median, so no gain is stated in its terms."
