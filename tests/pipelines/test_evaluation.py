@@ -231,7 +231,7 @@ def evaluate(world, params=PARAMS, **networks):
     oracles = schemas.Predictions.validate(
         nodes.predict_oracle(truths, references, world.folds, params)
     )
-    predictions, listed = nodes.collect_predictions(baselines, oracles, truths, params, **networks)
+    predictions, listed = nodes.collect_predictions(baselines, oracles, truths, **networks)
     compared, approaches = nodes.compare_approaches(
         predictions, listed, references, world.patches, world.pair_quality, world.features,
         world.folds, params,

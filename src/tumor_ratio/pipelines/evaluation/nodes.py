@@ -117,7 +117,6 @@ def collect_predictions(
     baseline_predictions: pd.DataFrame,
     oracle_predictions: pd.DataFrame,
     region_truths: pd.DataFrame,
-    params: EvaluationParams,
     **models: pd.DataFrame | Mapping[str, str] | None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The predictions of all approaches in one table, and the list of what should be in it.
@@ -134,28 +133,26 @@ def collect_predictions(
     tables = [*own.values(), baseline_predictions, oracle_predictions]
     filled = [table for table in tables if isinstance(table, pd.DataFrame) and len(table)]
     predictions = pd.concat(filled, ignore_index=True) if filled else Predictions.empty()
-    return predictions, _listed(tuple(own), accounts, region_truths.empty, params)
+    return predictions, _listed(tuple(own), accounts, region_truths.empty)
 
 
 def _listed(
     models: tuple[str, ...],
     accounts: Mapping[str, Mapping[str, str]],
     real: bool,
-    params: EvaluationParams,
 ) -> pd.DataFrame:
     """Approach, role, supervision and a known reason against it, in the order of the tables."""
     no_truth = NO_TRUTH if real else ""
     rows = [
-        *((name, "model", *_account(name, accounts.get(name, {}), params)) for name in models),
+        *((name, "model", *_account(accounts.get(name, {}))) for name in models),
         *((name, "baseline", baselines.SUPERVISION[name], "") for name in baselines.BASELINES),
         *((name, oracle.ROLES[name], oracle.SUPERVISION, no_truth) for name in oracle.ORACLES),
     ]
     return pd.DataFrame(rows, columns=["approach", "role", "supervision", "reason"])
 
 
-def _account(name: str, account: Mapping[str, str], params: EvaluationParams) -> tuple[str, str]:
-    supervision = account.get("supervision", REGION_RATIOS)
-    return params.supervision.get(name, supervision), account.get("reason", "")
+def _account(account: Mapping[str, str]) -> tuple[str, str]:
+    return account.get("supervision", REGION_RATIOS), account.get("reason", "")
 
 
 def compare_approaches(

@@ -43,7 +43,5 @@ class EvaluationParams(Params):
     ridge_alphas: Penalties = (0.0001, 0.001, 0.01, 0.1, 1.0, 10.0, 100.0)
     """Penalties that validation slides choose from."""
     oracle: OracleParams = OracleParams()
-    supervision: dict[str, str] = Field(default_factory=dict)
-    """What an approach learned from, where it is not region ratios."""
     examples: int = Field(default=4, ge=0, le=20)
     """Best and as many worst test regions of each model in the report."""

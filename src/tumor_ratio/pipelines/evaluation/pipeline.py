@@ -188,7 +188,6 @@ def _collect_predictions(approaches: Sequence[str]) -> Node:
         "baseline_predictions": "baseline_predictions",
         "oracle_predictions": "oracle_predictions",
         "region_truths": "region_truths",
-        "params": "params:evaluation",
         **{name: f"{name}.predictions" for name in approaches},
         **_accounts(approaches),
     }
