@@ -76,6 +76,11 @@ def test_an_approach_without_parameters_is_refused():
         context_of("base", approaches="resnet81")
 
 
+def test_an_empty_list_on_the_command_line_is_refused():
+    with pytest.raises(ConfigurationError, match="a list of different names is expected"):
+        context_of("base", approaches=None)  # what Kedro makes of `approaches=`
+
+
 @pytest.mark.parametrize("value", ["", [], ["a", "a"], ["a b"], [3], 3, None])
 def test_what_is_no_list_of_names_is_refused(value):
     with pytest.raises(ConfigurationError, match="a list of different names is expected"):

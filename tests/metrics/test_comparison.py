@@ -7,6 +7,7 @@ from tumor_ratio.metrics.baseline_predictions import baseline_predictions
 from tumor_ratio.metrics.comparison import (
     draw_regions,
     match_approaches,
+    of_another_split,
     regions_of_test_slides,
 )
 from tumor_ratio.metrics.folds import assign_folds, cross_validation_folds
@@ -115,6 +116,40 @@ def test_what_is_missing_is_counted_by_approach_and_alone():
     assert (compared.groupby("approach").size() == n - 4).all()
     _, alone = match([tables[2]], regions)
     assert alone.loc["gan", ["n_missing", "n_missing_alone"]].tolist() == [3, 3]
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf])
+def test_an_infinite_answer_is_none(value):
+    regions = placed(crossed())
+    one, every = predicted("one", regions), predicted("every", regions)
+    one.loc[0, "tumor_ratio"] = value
+    every["tumor_ratio"] = value
+    half = predicted("half", regions)
+    half.loc[1, "tumor_ratio_calibrated"] = value
+    compared, approaches = match([one, every, half], regions)
+    assert approaches["n_missing"].to_dict() == {"every": len(REGIONS), "half": 0, "one": 1}
+    assert approaches.loc["every", "reason"] == "no finite prediction for any test region"
+    assert compared["calibrated"].isna().sum() == 1
+    scores = score_table(compared, approaches.reset_index())
+    assert np.isfinite(scores.loc[scores["metric"] == "mae", "value"]).any()
+
+
+def test_predictions_of_another_split_are_named():
+    folds = assign_folds(CASES, validation_share=0.25, test_share=0.25, seed=1)
+    held_out = folds[folds["split"] != "train"].merge(REGIONS, on="slide_id")
+    slide_of = REGIONS.set_index("region_id")["slide_id"]
+    tables = pd.concat([predicted("net", held_out), predicted("gan", held_out)])
+    assert of_another_split(tables, slide_of, folds) == {}
+    dealt_anew = assign_folds(CASES, validation_share=0.25, test_share=0.25, seed=2)
+    trains = set(dealt_anew.loc[dealt_anew["split"] == "train", "slide_id"])
+    assert trains & set(held_out["slide_id"])
+    found = of_another_split(tables, slide_of, dealt_anew)
+    assert set(found) == {"net", "gan"}
+    assert any(f"{slide} was held out then and trains now" in found["net"] for slide in trains)
+    every = predicted("net", REGIONS.assign(protocol="holdout", repeat=0, fold=0))
+    assert of_another_split(every, slide_of, dealt_anew) == {}  # it answered for all slides
+    crossed_only = dealt_anew.assign(protocol="cross_validation")
+    assert of_another_split(tables, slide_of, crossed_only) == {}  # no training of theirs
 
 
 def test_coverage_counts_within_each_protocol():

@@ -75,7 +75,8 @@ def test_truth_scores_perfectly(planted):
 
 
 def test_shares_without_spread_have_no_interval(planted):
-    for name in ("within_0_05", "within_0_1", "within_0_2", "bin_accuracy"):
+    shares = ("within_0_05", "within_0_1", "within_0_2", "bin_accuracy")
+    for name in (*shares, "balanced_accuracy", "macro_f1", "quadratic_kappa"):
         row = planted[
             (planted["approach"] == "other")
             & (planted["unit"] == "region")
@@ -251,6 +252,18 @@ def test_an_interval_holds_its_figure_even_out_of_range():
     assert cut_to_range("icc_2_1", Interval(-4.0, 1.5), -1.2) == (-1.2, 1.0)
     assert cut_to_range("bias", Interval(-4.0, 1.5), 0.0) == (-4.0, 1.5)
     assert np.isnan(cut_to_range("mae", Interval(math.nan, math.nan), 0.1)).all()
+
+
+def test_errors_of_ratios_end_at_1(compared_of, approaches_of):
+    slides = np.repeat(np.arange(2), 20)
+    truth = np.full(40, 0.5)
+    near, far = np.where(slides == 0, 0.501, 0.95), np.where(slides == 0, 0.501, 1.2)
+    scores = scored(
+        compared_of(truth, slides, {"net": near, "other": far}), approaches_of(["net", "other"])
+    )
+    for metric in ("mae", "rmse"):
+        assert figures(scores, column="upper")[metric] == 1
+        assert figures(scores, "other", column="upper")[metric] > 1
 
 
 def test_a_bin_without_members(compared_of, approaches_of, measured):

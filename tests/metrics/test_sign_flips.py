@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from tumor_ratio.metrics.sign_flips import holm, sign_flip_test
+from tumor_ratio.metrics.sign_flips import holm, sign_flip_test, smallest_p
 
 
 @settings(max_examples=60, deadline=None)
@@ -44,6 +44,11 @@ def test_beyond_the_exact_patterns_are_drawn_and_said_so():
     assert drawn == sign_flip_test(differences, most_exact=10)
     far = sign_flip_test(np.ones(40), n_draws=999)
     assert far == (1 / 1000, False)  # never 0: the observed pattern is one of them
+
+
+@pytest.mark.parametrize("n", [2, 12, 32, 33, 64])
+def test_the_smallest_p_is_what_equal_differences_give(n):
+    assert sign_flip_test(np.ones(n)).p_value == pytest.approx(smallest_p(n))
 
 
 def test_one_slide_is_not_tested():

@@ -470,6 +470,27 @@ def test_slides_without_h_and_e_are_not_predicted(cohort):
     assert list(tasks) == ["c"]
 
 
+@pytest.mark.parametrize(
+    ("seen", "refused"),
+    [
+        ({"train": ["a", "b"], "validation": ["c"]}, None),
+        ({"train": ["a"], "validation": ["b"]}, None),  # what validated may train later
+        ({"train": ["a", "d"], "validation": ["c"]}, "d"),
+        ({"train": ["a", "c"], "validation": ["b"]}, "c"),
+        ({"train": ["a", "b"], "validation": ["d"]}, "d"),
+    ],
+)
+def test_a_model_of_another_split_predicts_nothing(cohort, seen, refused):
+    planted = tables(dict.fromkeys("abcd", 24))
+    model = ModelRef(Path("nowhere"), {"fingerprint": "f", "approach": "mine", "slides": seen})
+    given = (cohort, planted["patches"], planted["folds"], {"fold_1": model}, RegressionParams())
+    if refused is None:
+        assert set(nodes.predict(*given)) == {"c", "d"}
+    else:
+        with pytest.raises(ConfigurationError, match=f"mine has seen {refused}, held out"):
+            nodes.predict(*given)
+
+
 def test_a_model_of_other_patches_is_refused(cohort):
     planted = tables(dict.fromkeys("abcd", 24))
     model = ModelRef(Path("nowhere"), {"fingerprint": "f", "patch_px": 64, "mpp": 0.5})

@@ -11,6 +11,7 @@ from tumor_ratio.reporting.figures.bland_altman import draw_bland_altman
 from tumor_ratio.reporting.figures.calibration import draw_calibration
 from tumor_ratio.reporting.figures.differences import draw_differences
 from tumor_ratio.reporting.figures.error_by_bin import draw_error_by_bin
+from tumor_ratio.reporting.figures.scatter import draw_scatter
 from tumor_ratio.reporting.headline import Headline
 
 HEADLINE = Headline("holdout", "ihc_measured", "selected", "raw")
@@ -89,6 +90,30 @@ def test_calibration_draws_groups_and_the_scored_line():
     assert "line" not in lines_of(other)
     assert any("constant" in text.get_text() for text in other.texts)
     assert stamped(figure)
+
+
+def test_answers_outside_0_to_1_are_in_view(compared, slides):
+    far = compared.assign(raw=compared["raw"] * 3 - 0.4)  # -0.4 + 0 to 1.85
+    for figure in (
+        draw_scatter(far, slides, COLOURS, output="raw", bin_edges=[0.2, 0.5]),
+        draw_scatter(compared, slides, COLOURS, output="raw", bin_edges=[0.2, 0.5]),
+    ):
+        for axes in panels(figure).values():
+            dots = axes.collections[0].get_offsets()
+            assert axes.get_ylim()[0] < dots[:, 1].min()
+            assert dots[:, 1].max() < axes.get_ylim()[1]
+    assert axes.get_ylim() == axes.get_xlim() == (-0.02, 1.02)
+    figure = draw_bland_altman(far, slides, pd.DataFrame(), COLOURS, output="raw")
+    for axes in panels(figure).values():
+        dots = axes.collections[0].get_offsets()
+        assert axes.get_xlim()[0] < dots[:, 0].min()
+        assert dots[:, 0].max() < axes.get_xlim()[1]
+    bins = pd.DataFrame(
+        {"approach": "net", "predicted": [-0.3, 1.6], "measured": [0.1, 0.9], "lower": math.nan,
+         "upper": math.nan, "n_regions": 5, "n_slides": 2}
+    )  # fmt: skip
+    (axes,) = panels(draw_calibration(bins, pd.DataFrame(), COLOURS)).values()
+    assert axes.get_xlim() == pytest.approx((-0.32, 1.62))
 
 
 def scores(metric: str, values: dict[str, float], unit: str = "region", **more) -> pd.DataFrame:

@@ -23,7 +23,7 @@ from tumor_ratio.reporting.html_report import (
 )
 from tumor_ratio.reporting.images import image_uri
 from tumor_ratio.reporting.report_tables import primary_table
-from tumor_ratio.reporting.results_text import interval, number, percent, results_text
+from tumor_ratio.reporting.results_text import interval, number, p_value, percent, results_text
 from tumor_ratio.reporting.stamps import RESEARCH_USE
 from tumor_ratio.reporting.study import STUDY_CAVEATS, STUDY_ROWS
 from tumor_ratio.reporting.undefined import Figures, undefined_in_views, undefined_notes
@@ -128,12 +128,27 @@ def test_text_columns_line_up_and_notes_follow(approaches):
 
 def test_answer_names_the_best_model_and_what_stands_beside_it(approaches):
     table = headline_table(scores_of(MAES), approaches, HEADLINE)
-    first, second = answer_of(table, 56.0)
+    first, second = answer_of(table, HEADLINE, 56.0)
     assert "net estimates" in first
     assert "50% below the training median" in first
     assert "ridge: 25% below" in second
     assert "oracle: 75% below" in second
     assert "net" not in second
+
+
+def test_answer_and_title_name_what_is_compared(approaches):
+    other = HEADLINE._replace(reference="he_true", output="calibrated")
+    scores = scores_of(MAES).assign(
+        reference="he_true", output="calibrated", n_slides=1, n_regions=1
+    )
+    first, *_ = answer_of(headline_table(scores, approaches, other), other, 56.0)
+    assert first.startswith("On 1 test slide (1 region, 56 µm wide) net, calibrated, estimates ")
+    assert "the true ratio of the H&E section itself" in first
+    text = results_text(
+        scores, approaches, other, region_um=56.0, confidence=0.95, notes=[], stamps=[]
+    )
+    assert "agreement with the true ratio of the H&E section itself" in text
+    assert "1 test slide, 1 selected region (56 um wide)" in text
 
 
 def test_numbers_and_dashes():
@@ -145,6 +160,7 @@ def test_numbers_and_dashes():
     assert interval(math.nan, 1.0) == ""
     assert number(-0.0004) == number(-0.0) == "0.000"
     assert number(-0.00005, 4) == "-0.0001"
+    assert (p_value(1e-5), p_value(0.0001), p_value(math.nan)) == ("<0.0001", "0.0001", "-")
     assert interval(-0.0004, 0.25) == "[0.000, 0.250]"
 
 

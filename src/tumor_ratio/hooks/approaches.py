@@ -31,9 +31,9 @@ class ApproachesHook:
             no block of parameters.
         """
         loader = context.config_loader
-        given = (getattr(loader, "runtime_params", None) or {}).get(KEY)
+        given = getattr(loader, "runtime_params", None) or {}
         configured = loader["globals"].get(KEY, pipeline_registry.DEFAULT_APPROACHES)
-        approaches = names_in(configured if given is None else given)
+        approaches = names_in(given.get(KEY, configured))
         without = [name for name in approaches if name not in loader["parameters"]]
         if without:
             raise ConfigurationError(

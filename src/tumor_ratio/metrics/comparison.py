@@ -87,6 +87,43 @@ def regions_of_test_slides(
     return tested.merge(regions, on="slide_id", how="inner")
 
 
+def of_another_split(
+    predictions: pd.DataFrame, slide_of: pd.Series, folds: pd.DataFrame
+) -> dict[str, str]:
+    """Approaches whose predictions cannot be of these folds, and why.
+
+    A fold's validation and test slides are predicted. Where some of its training slides are, too,
+    and others are not, these were dealt otherwise when the predictions were made, and what tests
+    now may have trained the model. Predictions of all slides say nothing of a split.
+
+    Parameters
+    ----------
+    predictions : `schemas.Predictions`.
+    slide_of : slide of each region, by its id.
+    folds : `schemas.Folds`.
+
+    Returns
+    -------
+    dict of str to str
+        One line for each such approach.
+    """
+    predicted = predictions[["approach", *RUN]].assign(
+        slide_id=predictions["region_id"].map(slide_of)
+    )
+    trained = folds.loc[folds["split"] == "train", [*RUN, "slide_id"]]
+    trained = trained[trained["slide_id"].isin(slide_of)]
+    trained = trained.assign(n_train=trained.groupby(RUN)["slide_id"].transform("size"))
+    found = predicted.drop_duplicates().merge(trained, on=[*RUN, "slide_id"])
+    found = found[
+        found.groupby(["approach", *RUN])["slide_id"].transform("size") < found["n_train"]
+    ]
+    return {
+        str(row.approach): f"predicted before the slides were dealt anew: {row.slide_id} was held "
+        "out then and trains now; run the approach's pipeline again"
+        for row in found.drop_duplicates("approach").itertuples()
+    }
+
+
 def draw_regions(
     regions: pd.DataFrame, labelled: pd.Series, per_slide: int, seed: int = 0
 ) -> pd.DataFrame:
@@ -152,6 +189,7 @@ def match_approaches(
     )
     keys = [*RUN, "region_id"]
     wanted = regions.merge(labelled.loc[labelled["reference"] == reference, ["region_id"]])
+    predictions = _without_infinite(predictions)
     predicted = predictions[predictions["tumor_ratio"].notna()].merge(regions, on=keys)
     parts, tables = [], {}
     for name in {protocol, *regions["protocol"]}:
@@ -172,6 +210,12 @@ def match_approaches(
     )
     compared = compared.assign(he_um2=compared["region_id"].map(he_um2).astype(np.float64))
     return compared[COLUMNS].reset_index(drop=True), tables[protocol]
+
+
+def _without_infinite(predictions: pd.DataFrame) -> pd.DataFrame:
+    """An infinite answer is none, as NaN is none."""
+    answers = predictions[["tumor_ratio", "tumor_ratio_calibrated"]].astype(np.float64)
+    return predictions.assign(**answers.where(np.isfinite(answers)))
 
 
 def _on_common_regions(predicted: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:

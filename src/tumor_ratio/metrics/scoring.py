@@ -11,7 +11,7 @@ import pandas as pd
 
 from tumor_ratio.metrics.aggregation import slide_means
 from tumor_ratio.metrics.agreement import Loss, absolute_error, squared_error
-from tumor_ratio.metrics.figure_ranges import cut_to_range
+from tumor_ratio.metrics.figure_ranges import are_ratios, cut_to_range
 from tumor_ratio.metrics.resampling import NO_INTERVAL
 from tumor_ratio.metrics.skill import gain, skill, skill_interval
 from tumor_ratio.metrics.unit_scores import Score, undefined_scores, unit_scores
@@ -105,8 +105,9 @@ def _score_rows(
             )
             if unit == "region":
                 scores += skill_scores(table, limits, output, confidence)
+            ratios = values is not None and are_ratios(values.predicted)
             for score in scores:
-                interval = cut_to_range(score.metric, score.interval, score.value)
+                interval = cut_to_range(score.metric, score.interval, score.value, ratios=ratios)
                 yield {
                     **context,
                     "output": output,

@@ -13,6 +13,9 @@ FloatArray = NDArray[np.float64]
 MOST_EXACT: Final = 32
 """Up to so many differences all sign flips are counted, as sums of two halves."""
 
+N_DRAWS: Final = 99_999
+"""Random patterns beyond that."""
+
 _ROUNDING = 1e-12
 
 
@@ -24,7 +27,7 @@ class SignFlip(NamedTuple):
 
 
 def sign_flip_test(
-    differences: ArrayLike, *, n_draws: int = 99_999, seed: int = 0, most_exact: int = MOST_EXACT
+    differences: ArrayLike, *, n_draws: int = N_DRAWS, seed: int = 0, most_exact: int = MOST_EXACT
 ) -> SignFlip:
     """Two-sided test of a mean difference of 0: each difference could have had the other sign.
 
@@ -64,6 +67,11 @@ def sign_flip_test(
         signs = 2.0 * rng.integers(0, 2, size=size, dtype=np.int8) - 1.0
         extreme += int((np.abs(signs @ values) >= observed).sum())
     return SignFlip((extreme + 1) / (n_draws + 1), False)
+
+
+def smallest_p(n: int, *, n_draws: int = N_DRAWS, most_exact: int = MOST_EXACT) -> float:
+    """The least p-value that `sign_flip_test` can give for n differences."""
+    return 2.0 ** (1 - n) if n <= most_exact else 1 / (n_draws + 1)
 
 
 def holm(p_values: ArrayLike) -> FloatArray:

@@ -146,9 +146,14 @@ def _macro(
     value = float(cases.mean()) if cases.size else math.nan
     n_slides = int(np.isfinite(slide_values).sum())
     interval = student_interval(cases, confidence)
-    if name in SHARES and interval.lower == interval.upper:
-        interval = NO_INTERVAL  # no spread among a few shares of 0 or 1 is no certainty
+    if name in SHARES and not _spreads(interval):
+        interval = NO_INTERVAL
     return Score(name, "slide_macro", value, interval, n_slides, n_units)
+
+
+def _spreads(interval: Interval) -> bool:
+    """Whether an interval of hits says anything: all cases alike, all hit, are no certainty."""
+    return interval.upper > interval.lower
 
 
 def _moment_scores(values: PairedValues, confidence: float) -> Iterator[Score]:
@@ -161,7 +166,8 @@ def _bin_scores(values: PairedValues, confusions: FloatArray, confidence: float)
     shares = confusions.reshape(values.n_slides, -1) / values.rows[:, None]
     table = np.stack([values.over_cases(share) for share in shares.T], axis=-1)
     for name in BIN_FIGURES:
-        yield _pooled(name, table, bin_figure(name), values, confidence)
+        score = _pooled(name, table, bin_figure(name), values, confidence)
+        yield score if _spreads(score.interval) else score._replace(interval=NO_INTERVAL)
 
 
 def _rank_scores(sample: PairedValues, confidence: float) -> Iterator[Score]:

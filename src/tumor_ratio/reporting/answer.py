@@ -8,19 +8,20 @@ from typing import Any
 
 import pandas as pd
 
-from tumor_ratio.reporting.headline import best_model
+from tumor_ratio.reporting.headline import Headline, best_model, quantity_of
 from tumor_ratio.reporting.html_report import KeyFigure
-from tumor_ratio.reporting.results_text import interval, number
+from tumor_ratio.reporting.results_text import counted, interval, number
 
 BESIDE = ("training_median", "ridge", "oracle")
 
 
-def answer_of(table: pd.DataFrame, region_um: float) -> list[str]:
+def answer_of(table: pd.DataFrame, headline: Headline, region_um: float) -> list[str]:
     """The best model's MAE; then the others', the ridge's and the oracle's beside it.
 
     Parameters
     ----------
     table : what `headline_table` gives.
+    headline : which scores it was given.
     region_um : side of a region.
     """
     best = best_model(table)
@@ -29,10 +30,11 @@ def answer_of(table: pd.DataFrame, region_um: float) -> list[str]:
     rows = _rows(table)
     first = rows[best]
     bounds = interval(first["region_mae_lower"], first["region_mae_upper"])
+    calibrated = ", calibrated," if headline.output == "calibrated" else ""
     sentences = [
-        f"On {first['n_slides']:.0f} test slides ({first['n_regions']:.0f} regions, "
-        f"{region_um:.0f} µm wide) {best} estimates the ratio measured on the neighbouring Ki-67 "
-        f"section with a mean absolute error of {number(first['region_mae'])} {bounds}".rstrip()
+        f"On {counted(first['n_slides'], 'test slide')} ({counted(first['n_regions'], 'region')}, "
+        f"{region_um:.0f} µm wide) {best}{calibrated} estimates {quantity_of(headline)} with a "
+        f"mean absolute error of {number(first['region_mae'])} {bounds}".rstrip()
         + f": {_against_median(first)}."
     ]
     others = [

@@ -86,8 +86,9 @@ DEFINITIONS: Final = (
     (
         "paired comparison",
         "Difference in MAE on the same slides, with its interval; the p-value is the share of "
-        "all ways to flip the slides’ signs that differ as much, adjusted by Holm’s method for "
-        "the number of pairs. Four slides cannot give less than 0.125.",
+        "all ways to flip the slides’ signs (with more than 32 slides, of 99,999 random ones) that "
+        "differ as much, adjusted by Holm’s method for the number of pairs. Four slides cannot "
+        "give less than 0.125.",
     ),
     (
         "raw, calibrated",

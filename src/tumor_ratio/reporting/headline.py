@@ -42,6 +42,15 @@ class Headline(NamedTuple):
     output: str
 
 
+def quantity_of(headline: Headline) -> str:
+    """The quantity that predictions are compared with, in words."""
+    return {
+        "ihc_measured": "the ratio measured on the neighbouring Ki-67 section",
+        "ihc_true": "the true ratio of the neighbouring Ki-67 section",
+        "he_true": "the true ratio of the H&E section itself",
+    }[headline.reference]
+
+
 def pick(scores: pd.DataFrame, headline: Headline) -> pd.DataFrame:
     """Rows of `schemas.Scores` that belong to `headline`."""
     chosen = pd.Series(True, index=scores.index)

@@ -8,7 +8,13 @@ import pandas as pd
 
 from tumor_ratio.reporting.headline import ROLES, Headline, pick
 from tumor_ratio.reporting.html_report import Table
-from tumor_ratio.reporting.results_text import interval, number, percent, secondary_cells
+from tumor_ratio.reporting.results_text import (
+    interval,
+    number,
+    p_value,
+    percent,
+    secondary_cells,
+)
 
 
 def primary_table(table: pd.DataFrame) -> Table:
@@ -70,8 +76,8 @@ def paired_table(differences: pd.DataFrame, paired: pd.DataFrame) -> Table:
             row["group"],
             number(row["effect"]),
             interval(row["lower"], row["upper"]),
-            number(row["p_value"], 4),
-            number(row["p_holm"], 4),
+            p_value(row["p_value"]),
+            p_value(row["p_holm"]),
             cases,
         )
         for row in differences.to_dict("records")

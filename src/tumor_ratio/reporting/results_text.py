@@ -9,7 +9,7 @@ from typing import Final
 
 import pandas as pd
 
-from tumor_ratio.reporting.headline import ROLES, Headline, headline_table
+from tumor_ratio.reporting.headline import ROLES, Headline, headline_table, quantity_of
 
 WIDTH: Final = 132
 
@@ -52,7 +52,7 @@ def results_text(
         lines += [*_columns(table), ""]
     for name, reason in not_scored(approaches):
         lines += _wrapped(f"not scored: {name}: {reason}")
-    for note in (*standing_notes(confidence), *notes):
+    for note in (*standing_notes(confidence, "vs median"), *notes):
         lines += _wrapped(f"- {note}", indent="  ")
     for stamp in stamps:
         lines += ["", *_wrapped(stamp)]
@@ -78,6 +78,16 @@ def percent(value: float) -> str:
     return f"{whole:+d}%" if whole else "0%"
 
 
+def counted(number: float, noun: str) -> str:
+    """A whole number with its noun: 1 slide, 2 slides."""
+    return f"{number:.0f} {noun}{'' if round(number) == 1 else 's'}"
+
+
+def p_value(value: float) -> str:
+    """A p-value to four digits; what would round to 0 as below them."""
+    return "<0.0001" if value < 0.0001 else number(value, 4)
+
+
 def interval(lower: float, upper: float) -> str:
     """An interval in brackets; empty where it is undefined."""
     if not (math.isfinite(lower) and math.isfinite(upper)):
@@ -91,8 +101,9 @@ def _heading(table: pd.DataFrame, headline: Headline, region_um: float) -> list[
         (0, 0) if table.empty else (int(table["n_slides"].max()), int(table["n_regions"].max()))
     )
     return [
-        "Tumor ratio from H&E: agreement with the neighbouring Ki-67 section",
-        f"{slides} test slides, {regions} {headline.regions} regions ({side}); reference "
+        f"Tumor ratio from H&E: agreement with {quantity_of(headline)}",
+        f"{counted(slides, 'test slide')}, {counted(regions, f'{headline.regions} region')} "
+        f"({side}); reference "
         f"{headline.reference}, {headline.output} output, protocol {headline.protocol}",
         "Models, baselines and oracle are compared on the same regions. Primary endpoint: MAE.",
     ]
@@ -151,13 +162,19 @@ def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
     return "  ".join(cells).rstrip()
 
 
-def standing_notes(confidence: float) -> tuple[str, ...]:
-    """How to read the table's columns."""
+def standing_notes(confidence: float, median_column: str) -> tuple[str, ...]:
+    """How to read the table's columns.
+
+    Parameters
+    ----------
+    confidence : of the intervals.
+    median_column : what the table calls its comparison with the training median.
+    """
     return (
         "MAE, MSE, shares within a tolerance and bin accuracy are means over slides of the mean "
         f"over the slide's regions; intervals are {confidence:.0%} Student's t over slides.",
-        "vs median: MAE relative to the training median's. skill: share of the oracle's gain over "
-        "the training median; - where it is undefined.",
+        f"{median_column}: MAE relative to the training median's. skill: share of the oracle's "
+        "gain over the training median; - where it is undefined.",
         "bin accuracy counts the bins 0-0.2, 0.2-0.5, 0.5-1 and means nothing without the "
         "majority_bin row; balanced: mean recall of the bins, each slide weighing the same.",
     )

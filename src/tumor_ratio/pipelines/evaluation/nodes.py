@@ -16,6 +16,7 @@ from tumor_ratio.metrics.baseline_predictions import baseline_predictions
 from tumor_ratio.metrics.comparison import (
     draw_regions,
     match_approaches,
+    of_another_split,
     references_table,
     regions_of_test_slides,
 )
@@ -165,7 +166,10 @@ def compare_approaches(
     folds: pd.DataFrame,
     params: EvaluationParams,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Predictions beside references on the test regions that all scored approaches predicted."""
+    """Predictions beside references on the test regions that all scored approaches predicted.
+
+    Predictions that were made for another split are not compared: their approach is named.
+    """
     he_um2 = patch_features.set_index("region_id")["he_nuclei_um2"]
     regions = regions_of_test_slides(patches, pair_quality, folds)
     if params.test_regions_per_slide is not None:
@@ -173,9 +177,12 @@ def compare_approaches(
         known &= references["reference"] == params.headline.reference
         labelled = references.loc[known, "region_id"]
         regions = draw_regions(regions, labelled, params.test_regions_per_slide)
+    slide_of = patches.set_index("region_id")["slide_id"]
+    stale = of_another_split(predictions, slide_of, folds)
+    reason = listed_approaches["approach"].map(stale).fillna(listed_approaches["reason"])
     compared, approaches = match_approaches(
-        predictions,
-        listed_approaches,
+        predictions[~predictions["approach"].isin(stale)],
+        listed_approaches.assign(reason=reason),
         references,
         regions,
         he_um2,

@@ -26,7 +26,7 @@ from tumor_ratio.reporting.headline import headline_table, value_of
 from tumor_ratio.reporting.html_report import Report, render_report
 from tumor_ratio.reporting.images import figure_photo_uri, figure_uri
 from tumor_ratio.reporting.lost_regions import lost_regions_note
-from tumor_ratio.reporting.results_text import results_text
+from tumor_ratio.reporting.results_text import counted, results_text
 
 
 def write_results_table(
@@ -99,7 +99,7 @@ def write_report(
             title="Tumor ratio from H&E: evaluation",
             subtitle=_subtitle(cohort, side_um, params),
             stamps=figures.stamps_of(cohort),
-            answer=answer_of(table, side_um),
+            answer=answer_of(table, headline_of(params), side_um),
             key_figures=key_figures(table),
             sections=[
                 results_section(
@@ -140,8 +140,8 @@ def comparison_notes(
     slides = int(table["n_slides"].max())
     if slides < 5:
         notes.append(
-            f"only {slides} test slide(s): a demonstration; the intervals say little, and no "
-            "ranking follows."
+            f"only {counted(slides, 'test slide')}: a demonstration; the intervals say little, "
+            "and no ranking follows."
         )
     if "oracle" not in table.index:
         notes.append(f"no oracle and no skill: {NO_TRUTH}, or the oracle could not be fitted.")

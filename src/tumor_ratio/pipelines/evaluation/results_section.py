@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from tumor_ratio.metrics.sign_flips import smallest_p
 from tumor_ratio.pipelines.evaluation import agreement_figures, figures
 from tumor_ratio.pipelines.evaluation.nodes import headline_of
 from tumor_ratio.pipelines.evaluation.params import EvaluationParams
@@ -38,7 +39,13 @@ def results_section(
     table = headline_table(scores, approaches, headline)
     missing = not_scored(approaches)
     named = [f"{name} was not scored: {reason}." for name, reason in missing]
-    said = (SAME, *named, *standing_notes(params.confidence), coverage_note(), *notes)
+    said = (
+        SAME,
+        *named,
+        *standing_notes(params.confidence, "against median"),
+        coverage_note(),
+        *notes,
+    )
     if table.empty:
         blocks = [Block(paragraphs=["No approach could be compared."], notes=said)]
     else:
@@ -92,7 +99,7 @@ def _pairs_block(
         "and ridge. Ridges and oracle against the constant were not tested.",
     ]
     if cases > 1:
-        notes.append(f"{cases} cases cannot give a p below {2.0 ** (1 - cases):.2g}.")
+        notes.append(f"{cases} cases cannot give a p below {smallest_p(cases):.2g}.")
     return Block(
         "Differences between approaches (secondary)",
         table=paired_table(differences(paired_comparisons, scores, approaches, headline), own),

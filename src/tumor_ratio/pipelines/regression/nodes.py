@@ -133,7 +133,14 @@ def predict(
     """Ratios of all patches of each fold's validation and test slides by that fold's model.
 
     One task a slide, whatever the number of folds that hold it out.
+
+    Raises
+    ------
+    ConfigurationError
+        If a model has learned from a slide that its fold holds out now.
     """
+    for model in models.values():
+        _check_split(model.card, folds, params.protocol)
     held_out = {
         name: slides_of(folds, params.protocol, "validation", "test", key=fold_of(model.card))
         for name, model in models.items()
@@ -147,6 +154,21 @@ def predict(
                 predict_in_folds, pair.he, own, chosen, params.prediction
             )
     return tasks
+
+
+def _check_split(card: Mapping[str, Any], folds: pd.DataFrame, protocol: str) -> None:
+    """Refuse a model that learned or was chosen on slides that are held out from that now."""
+    key = fold_of(card)
+    seen = card.get("slides", {})
+    learned, chosen = (set(seen.get(part, ())) for part in ("train", "validation"))
+    tested = slides_of(folds, protocol, "test", key=key)
+    validates = slides_of(folds, protocol, "validation", key=key)
+    known = sorted((learned & (tested | validates)) | (chosen & tested))
+    if known:
+        raise ConfigurationError(
+            f"{card['approach']} has seen {', '.join(known[:5])}, held out by the split of now",
+            "train it on this split: kedro run --pipelines=regression",
+        )
 
 
 def calibrate(

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tumor_ratio.reporting.figures import style
-from tumor_ratio.reporting.figures.panels import Points, dots_and_rings, panel_grid
+from tumor_ratio.reporting.figures.panels import Points, dots_and_rings, panel_grid, ratio_limits
 
 LINES = ("bias", "limit_lower", "limit_upper")
 
@@ -58,7 +58,9 @@ def draw_bland_altman(
         if name in table.index:
             _lines(axes, table.loc[[name]].iloc[0])
     reach = 1.25 * float(np.nanmax([np.abs(ax.get_ylim()) for ax in figure.axes]))
-    figure.axes[0].set(xlim=(-0.02, 1.02), ylim=(-reach, reach))
+    own = compared[compared["approach"].isin(shown)]
+    means = ratio_limits((own["measured"] + own[output]) / 2)
+    figure.axes[0].set(xlim=means, ylim=(-reach, reach))
     figure.axes[0].legend(loc="upper right", fontsize=7, frameon=False, handletextpad=0.2)
     style.stamp(figure, stamps)
     return figure

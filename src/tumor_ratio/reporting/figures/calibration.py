@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tumor_ratio.reporting.figures import style
-from tumor_ratio.reporting.figures.panels import panel_grid
+from tumor_ratio.reporting.figures.panels import panel_grid, ratio_limits
 
 
 def draw_calibration(
@@ -42,7 +42,9 @@ def draw_calibration(
         _groups(axes, bins[bins["approach"] == name], colours[name])
         if name in table.index:
             _line(axes, table.loc[[name]].iloc[0], bins[bins["approach"] == name])
-        axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
+        axes.set_aspect("equal")
+    drawn = bins.loc[bins["approach"].isin(shown), "predicted"]
+    figure.axes[0].set(xlim=ratio_limits(drawn), ylim=ratio_limits())
     style.stamp(figure, stamps)
     return figure
 

@@ -45,7 +45,8 @@ def draw_differences(
             if np.isfinite(row.lower) and np.isfinite(row.upper):
                 axes.hlines(place, row.lower, row.upper, colors=colour, linewidth=1.6)
             axes.plot(row.effect, place, "o", color=colour, markersize=5, gid=f"{row.label}")
-            tested = f"  p = {row.p_holm:.3f}" if np.isfinite(row.p_holm) else ""
+            p_holm = "p < 0.001" if row.p_holm < 0.001 else f"p = {row.p_holm:.3f}"
+            tested = f"  {p_holm}" if np.isfinite(row.p_holm) else ""
             axes.annotate(
                 f"{row.effect:+z.3f}{tested}", (1.0, place), xycoords=axes.get_yaxis_transform(),
                 xytext=(4, 0), textcoords="offset points", va="center", fontsize=7,

@@ -51,6 +51,13 @@ def panel_grid(
     return figure, iter(list(zip(names, grid.flat, strict=False)))
 
 
+def ratio_limits(*values: ArrayLike) -> tuple[float, float]:
+    """Ends of an axis of ratios: 0 and 1 with some room, further out where a value lies there."""
+    every = np.concatenate([[0.0, 1.0], *(np.ravel(np.asarray(v, np.float64)) for v in values)])
+    every = every[np.isfinite(every)]
+    return float(every.min()) - 0.02, float(every.max()) + 0.02
+
+
 def dots_and_rings(axes: Axes, regions: Points, slides: Points, colour: str) -> None:
     """Regions as dots, the paler the more there are; slides as rings above them."""
     alpha = min(0.8, max(0.12, 60 / max(np.size(regions[0]), 1)))

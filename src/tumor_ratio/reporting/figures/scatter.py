@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tumor_ratio.reporting.figures import style
-from tumor_ratio.reporting.figures.panels import dots_and_rings, panel_grid
+from tumor_ratio.reporting.figures.panels import dots_and_rings, panel_grid, ratio_limits
 
 
 def draw_scatter(
@@ -45,6 +45,8 @@ def draw_scatter(
             (whole["measured"], whole["predicted"]),
             colours[name],
         )
+    predicted = ratio_limits(compared.loc[compared["approach"].isin(shown), output])
+    figure.axes[0].set(xlim=ratio_limits(), ylim=predicted)
     figure.axes[0].legend(loc="upper left", fontsize=7, frameon=False, handletextpad=0.2)
     style.stamp(figure, stamps)
     return figure
@@ -55,4 +57,4 @@ def _lines(axes: Axes, bin_edges: Sequence[float]) -> None:
         axes.axhline(edge, color=style.GRID, linewidth=0.8, zorder=0)
         axes.axvline(edge, color=style.GRID, linewidth=0.8, zorder=0)
     axes.plot([0, 1], [0, 1], color=style.MUTED, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
-    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
+    axes.set_aspect("equal")
