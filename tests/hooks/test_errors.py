@@ -37,6 +37,15 @@ def chained(error: Exception, cause: Exception) -> Exception:
             "- Parameter 'x': 1 error\n  unknown name",
         ),
         (click.ClickException("no such command"), "no such command"),
+        (
+            DatasetError(
+                "net.predictions: Failed while loading data from dataset Parquet(filepath=a:b).\n"
+                "Could not open 'x':\n file is 4 bytes"
+            ),
+            "net.predictions cannot be read (Could not open 'x': file is 4 bytes); remove the file "
+            "and make it anew",
+        ),
+        (DatasetError("net.model: Failed while saving data to dataset Model(x=1).\nbug"), None),
         (ValueError("a bug"), None),
     ],
 )

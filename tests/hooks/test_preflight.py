@@ -10,7 +10,12 @@ from tumor_ratio.errors import ManifestError
 from tumor_ratio.hooks import preflight
 from tumor_ratio.hooks.errors import MissingInputsError, UnknownParametersError
 from tumor_ratio.hooks.manifests import check_manifests
-from tumor_ratio.hooks.preflight import PreflightHook, check_inputs, check_parameter_names
+from tumor_ratio.hooks.preflight import (
+    PreflightHook,
+    check_inputs,
+    check_parameter_names,
+    leave_out_approaches,
+)
 from tumor_ratio.params import Params
 
 
@@ -76,6 +81,45 @@ def test_another_name_for_what_a_pipeline_makes_has_the_same_maker(tmp_path):
         "  - chosen_model (made by regression)",
         "run first: kedro run --env=test --pipelines=regression",
     ]
+
+
+COMPARED = ("a.predictions", "b.predictions", "a.account", "labels")
+
+
+def comparison_in(path, *present: str) -> tuple[dict[str, Pipeline], DataCatalog]:
+    pipelines = {
+        "__default__": Pipeline([]),
+        "regression": Pipeline([Node(lambda x: (x, x, x), "labels", list(COMPARED[:3]))]),
+        "evaluation": Pipeline([Node(same, list(COMPARED), "scores")]),
+    }
+    catalog = DataCatalog.from_config(
+        {n: {"type": "pandas.CSVDataset", "filepath": str(path / f"{n}.csv")} for n in COMPARED}
+    )
+    for name in present:
+        catalog.save(name, pd.DataFrame({"x": [1]}))
+    return pipelines, catalog
+
+
+def test_a_comparison_goes_on_without_an_approach_that_never_ran(tmp_path, caplog):
+    pipelines, catalog = comparison_in(tmp_path, "b.predictions", "labels")
+    leave_out_approaches(pipelines["evaluation"], catalog, pipelines)
+    check_inputs(pipelines["evaluation"], catalog, pipelines)
+    assert catalog.load("a.predictions").empty
+    assert catalog.load("a.account") == {}
+    assert len(catalog.load("b.predictions")) == 1
+    assert "a has no predictions yet" in caplog.text
+    assert "kedro run --pipelines=regression makes them" in caplog.text
+    assert "b has no" not in caplog.text
+
+
+def test_predictions_of_the_same_run_and_of_no_approach_are_left_alone(tmp_path):
+    pipelines, catalog = comparison_in(tmp_path, "labels")
+    both = pipelines["regression"] + pipelines["evaluation"]
+    leave_out_approaches(both, catalog, pipelines)
+    assert not catalog.exists("a.predictions")
+    leave_out_approaches(pipelines["evaluation"], catalog, pipelines)
+    with pytest.raises(MissingInputsError, match="run first: kedro run --pipelines=regression"):
+        check_inputs(pipelines["evaluation"], catalog, pipelines)
 
 
 def test_inputs_that_no_pipeline_makes_are_named_with_their_place(tmp_path):

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from types import TracebackType
 
 import click
+from kedro.io import DatasetError
 from kedro.validation import ParameterValidationError
 
 from tumor_ratio.atomic import SQLITE_FULL, is_full_disk
@@ -19,6 +20,9 @@ FULL_TRACEBACK = "TUMOR_RATIO_TRACEBACK"
 """Environment variable: any value shows Python's traceback as well."""
 
 _PYDANTIC_NOISE = re.compile(r" \[type=\w+, input_value=.*\]$|\n +For further information.*", re.M)
+
+_UNREAD = re.compile(r"(?P<name>[^\s:]+): Failed while loading data.*?\n(?P<reason>.+)", re.S)
+"""How Kedro says that a file of the catalog could not be read."""
 
 FOR_USERS = (TumorRatioError, ParameterValidationError, click.ClickException)
 
@@ -86,6 +90,9 @@ def reason_for_user(error: BaseException) -> str | None:
         if isinstance(cause, FOR_USERS):
             return _PYDANTIC_NOISE.sub("", str(cause))
         cause = cause.__cause__
+    if isinstance(error, DatasetError) and (unread := _UNREAD.match(str(error))):
+        reason = " ".join(unread["reason"].split())
+        return f"{unread['name']} cannot be read ({reason}); remove the file and make it anew"
     if is_full_disk(error) or SQLITE_FULL in str(error):
         cause = error
         while cause is not None:  # MLflow cannot note the failure on a full disk, and fails in turn

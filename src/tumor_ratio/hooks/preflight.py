@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.framework.project import pipelines as registry
-from kedro.io import CatalogProtocol
+from kedro.io import CatalogProtocol, MemoryDataset
 from kedro.io.core import is_parameter
 from kedro.pipeline import Pipeline
 
@@ -19,6 +20,12 @@ from tumor_ratio.hooks.errors import (
     UnknownParametersError,
     show_errors_shortly,
 )
+from tumor_ratio.schemas import Predictions
+
+logger = logging.getLogger(__name__)
+
+PREDICTIONS = ".predictions"
+ACCOUNT = ".account"
 
 Check = Callable[[Mapping[str, Any], Path], None]
 """`check(the pipeline's parameters by name, the project's folder)` raises what it finds."""
@@ -59,6 +66,7 @@ class PreflightHook:
         for check in self._checks:
             check({name: catalog[name].load() for name in used}, self._project)
         env = run_params.get("env") or ""
+        leave_out_approaches(pipeline, catalog, registered)
         check_inputs(pipeline, catalog, registered, env)
 
 
@@ -100,6 +108,39 @@ def _unknown(group: Mapping[str, Any], paths: set[str], prefix: str) -> Iterator
             yield f"unknown parameter '{path}'{hint}; valid names: {', '.join(valid)}"
         elif isinstance(value, Mapping):
             yield from _unknown(value, paths, f"{path}.")
+
+
+def leave_out_approaches(
+    pipeline: Pipeline, catalog: CatalogProtocol, registered: Mapping[str, Pipeline]
+) -> None:
+    """Let a comparison go on without approaches that never ran; it names them as such.
+
+    Their predictions are taken for empty. If no approach has any, nothing is done: that is a
+    missing input.
+
+    Parameters
+    ----------
+    pipeline : what is about to run; `<approach>.predictions` among its inputs are compared.
+    catalog : where they would be; gets empty ones in their place.
+    registered : the pipelines that could make them, for the message.
+    """
+    missing = _missing_inputs(pipeline, catalog)
+    late = [name.removesuffix(PREDICTIONS) for name in missing if name.endswith(PREDICTIONS)]
+    known = [name for name in pipeline.datasets() if name.endswith(PREDICTIONS)]
+    if len(late) == len(known):
+        return
+    makers = {name: p for name, p in registered.items() if not name.startswith("__")}
+    for approach in late:
+        maker = _maker_of(approach + PREDICTIONS, makers, catalog)
+        catalog[approach + PREDICTIONS] = MemoryDataset(Predictions.empty())
+        if approach + ACCOUNT in missing:
+            catalog[approach + ACCOUNT] = MemoryDataset({})
+        logger.warning(
+            "%s has no predictions yet: the comparison goes on without it and names it "
+            "(kedro run --pipelines=%s makes them)",
+            approach,
+            maker,
+        )
 
 
 def check_inputs(

@@ -127,6 +127,24 @@ def write_report(
     )
 
 
+def _outside_notes(
+    compared_regions: pd.DataFrame, approaches: pd.DataFrame, params: EvaluationParams
+) -> list[str]:
+    """How many answers of each model are no ratios, where any are not."""
+    regions = figures.headline_regions(compared_regions, params)
+    output = params.headline.output
+    outside = ~regions[output].between(0, 1) & regions[output].notna()
+    models = approaches.loc[approaches["role"] == "model", "approach"]
+    counts = regions[outside].groupby("approach").size()
+    asked = regions.groupby("approach").size()
+    return [
+        f"{counts[name]} of {asked[name]} answers of {name} are outside [0, 1], and scored as they "
+        "are."
+        for name in models
+        if name in counts
+    ]
+
+
 def comparison_notes(
     table: pd.DataFrame,
     compared_regions: pd.DataFrame,
@@ -143,6 +161,7 @@ def comparison_notes(
             f"only {counted(slides, 'test slide')}: a demonstration; the intervals say little, "
             "and no ranking follows."
         )
+    notes += _outside_notes(compared_regions, approaches, params)
     if "oracle" not in table.index:
         notes.append(f"no oracle and no skill: {NO_TRUTH}, or the oracle could not be fitted.")
     elif table["region_skill_mae"].isna().all():
