@@ -102,6 +102,17 @@ def test_every_bad_row_is_named_at_once(manifest) -> None:
         assert start in problem
 
 
+def test_a_file_under_several_names_belongs_to_one_case(manifest, tmp_path) -> None:
+    (tmp_path / "a.svs").touch()
+    (tmp_path / "link.svs").symlink_to("a.svs")
+    rows = "slide_id,case_id,he_path,ihc_path\ns1,a,../a.svs,1.svs\ns2,{},../link.svs,2.svs\n"
+    (found,) = problems(manifest(rows.format("b") + "s3,c,../lists/../a.svs,3.svs\n"))
+    assert "a.svs on lines 2, 3, 4 belongs to several cases" in found
+    assert len(read_manifest(manifest(rows.format("a")))) == 2
+    (found,) = problems(manifest("slide_id,he_path,ihc_path\ns1,../a.svs,../link.svs\n"))
+    assert "he_path and ihc_path name the same file" in found
+
+
 def test_columns_are_checked_with_the_closest_name(manifest) -> None:
     found = problems(manifest("slide,HE_path,he_mpp,he_mpp\ns1,a.svs,1,1\n"))
     assert any("unknown column 'HE_path' (did you mean 'he_path'?)" in p for p in found)

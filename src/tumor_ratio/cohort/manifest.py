@@ -6,6 +6,7 @@ import csv
 import difflib
 import io
 import math
+import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping
@@ -191,7 +192,7 @@ def _planned_pair(cells: Mapping[str, str], folder: Path) -> tuple[PlannedPair, 
     paths = {name: (folder / cells[name] if cells[name] else None) for name in PATH_COLUMNS}
     if not any(paths.values()):
         complaints.append("neither he_path nor ihc_path; give at least one image")
-    elif paths["he_path"] == paths["ihc_path"]:
+    elif _place(paths["he_path"]) == _place(paths["ihc_path"]):
         complaints.append("he_path and ihc_path name the same file")
     numbers = {}
     for name in (*MPP_COLUMNS, *NUMBER_COLUMNS):
@@ -254,11 +255,16 @@ def _shared_files(planned: list[tuple[int, PlannedPair]]) -> list[str]:
     """Complaints about one image in several cases: it would be trained on and tested with."""
     users = defaultdict(list)
     for line, pair in planned:
-        for path in {pair.he_path, pair.ihc_path} - {None}:
-            users[path].append((line, pair.case_id))
+        for place in {_place(pair.he_path), _place(pair.ihc_path)} - {None}:
+            users[place].append((line, pair.case_id))
     return [
-        f"{path} on lines {', '.join(str(line) for line, _ in rows)} belongs to several cases; "
+        f"{place} on lines {', '.join(str(line) for line, _ in rows)} belongs to several cases; "
         "give these rows one case_id"
-        for path, rows in users.items()
+        for place, rows in users.items()
         if len({case for _, case in rows}) > 1
     ]
+
+
+def _place(path: Path | None) -> str | None:
+    """Where a file lies, links followed: one for all its names."""
+    return None if path is None else os.path.realpath(path)
