@@ -68,6 +68,13 @@ def test_missing_images_are_no_manifest_error(manifest) -> None:
     assert len(read_manifest(manifest("slide_id,he_path\ns1,/nowhere/none.svs\n"))) == 1
 
 
+def test_a_manifest_in_the_users_own_folder(manifest, tmp_path, monkeypatch) -> None:
+    manifest("slide_id,he_path\ns1,a.svs\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (pair,) = read_manifest("~/lists/slides.csv", Path("/elsewhere"))
+    assert pair.he_path == tmp_path / "lists/a.svs"
+
+
 def test_every_bad_row_is_named_at_once(manifest) -> None:
     found = problems(
         manifest(
@@ -102,6 +109,17 @@ def test_every_bad_row_is_named_at_once(manifest) -> None:
         assert start in problem
 
 
+def test_a_file_under_several_names_belongs_to_one_case(manifest, tmp_path) -> None:
+    (tmp_path / "a.svs").touch()
+    (tmp_path / "link.svs").symlink_to("a.svs")
+    rows = "slide_id,case_id,he_path,ihc_path\ns1,a,../a.svs,1.svs\ns2,{},../link.svs,2.svs\n"
+    (found,) = problems(manifest(rows.format("b") + "s3,c,../lists/../a.svs,3.svs\n"))
+    assert "a.svs on lines 2, 3, 4 belongs to several cases" in found
+    assert len(read_manifest(manifest(rows.format("a")))) == 2
+    (found,) = problems(manifest("slide_id,he_path,ihc_path\ns1,../a.svs,../link.svs\n"))
+    assert "he_path and ihc_path name the same file" in found
+
+
 def test_columns_are_checked_with_the_closest_name(manifest) -> None:
     found = problems(manifest("slide,HE_path,he_mpp,he_mpp\ns1,a.svs,1,1\n"))
     assert any("unknown column 'HE_path' (did you mean 'he_path'?)" in p for p in found)
@@ -116,7 +134,9 @@ def test_unquoted_separators_are_named(manifest) -> None:
 
 
 def test_files_that_are_no_manifest(manifest, tmp_path) -> None:
-    assert "cohort.manifest.path" in problems(tmp_path / "none.csv")[0]
+    said = problems(tmp_path / "none.csv")[0]
+    assert "cohort.manifest.path" in said
+    assert "prediction.manifest" in said
     assert "not UTF-8 text" in problems(manifest("slide_id,organ\ns1,Größe\n", "cp1252"))[0]
     assert "no slides" in problems(manifest("slide_id,he_path\n"))[0]
     assert "no column 'slide_id'" in problems(manifest(""))[0]

@@ -64,6 +64,28 @@ def test_a_project_that_crashes_hdf5(tmp_path: Path, monkeypatch) -> None:
         read_project(write_minimal(tmp_path / "p.ilp"))
 
 
+@pytest.fixture
+def slow_python(tmp_path: Path, monkeypatch) -> None:
+    """A program that takes its time, as on a busy machine, and ends well."""
+    slow = tmp_path / "python"
+    slow.write_text(f"#!{sys.executable}\nimport time\ntime.sleep(2)\n")
+    slow.chmod(0o755)
+    monkeypatch.setattr(hdf5_probe.sys, "executable", str(slow))
+
+
+@pytest.mark.usefixtures("slow_python")
+def test_waiting_for_a_busy_machine_is_no_damage(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(hdf5_probe, "LIMIT_S", 1.0)
+    assert read_project(write_minimal(tmp_path / "p.ilp")).lanes
+
+
+@pytest.mark.usefixtures("slow_python")
+def test_waiting_ends(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(hdf5_probe, "WALL_S", 0.5)
+    with pytest.raises(IlastikError, match=r"not read within 0\.5 s: .*busy; try again"):
+        read_project(write_minimal(tmp_path / "p.ilp"))
+
+
 def test_everything_is_read_whatever_the_errors(tmp_path: Path) -> None:
     hdf5_probe.read_everything(tmp_path / "absent.ilp")
     (tmp_path / "text.ilp").write_text("not HDF5")

@@ -369,7 +369,7 @@ def test_text_that_is_none(tmp_path: Path) -> None:
 
 def test_what_is_no_project(tmp_path: Path) -> None:
     assert "no such file" in refusal(tmp_path / "absent.ilp")
-    assert "no such file" in refusal(tmp_path)
+    assert "a folder, not a file" in refusal(tmp_path)
     (tmp_path / "text.ilp").write_text("not a project")
     assert "not an HDF5 file" in refusal(tmp_path / "text.ilp")
     (tmp_path / "empty.ilp").write_bytes(b"")

@@ -4,9 +4,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 
 from tumor_ratio.imaging import tiff_reader as module
 from tumor_ratio.imaging.slide import open_slide
+from tumor_ratio.imaging.slide_checks import choose_reader
 from tumor_ratio.imaging.tiff_checks import unreachable_bytes
 from tumor_ratio.imaging.tiff_reader import TiffReader
 
@@ -101,6 +103,55 @@ def test_the_tags_give_the_pixel_size(tmp_path, rgb) -> None:
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, rgb, photometric="rgb", resolution=(50800, 50800), resolutionunit="INCH")
     assert TiffReader(path).claimed_mpp == pytest.approx((0.5, 0.5))
+
+
+@pytest.mark.parametrize(
+    ("unit", "mpp"),
+    [
+        *(((name, 0.25)) for name in ("um", "micron", "microns", "\\u00B5m", '"um"')),
+        ("mm", 250.0),
+        ("inch", 6350.0),
+        ("pixel", None),
+    ],
+)
+@pytest.mark.parametrize("resolutionunit", ["NONE", "CENTIMETER"])
+def test_imagejs_description_gives_the_unit_of_the_tags(
+    tmp_path, rgb, unit, mpp, resolutionunit
+) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(
+        path,
+        rgb,
+        imagej=True,
+        resolution=(4, 4),
+        resolutionunit=resolutionunit,
+        metadata={"unit": unit},
+    )
+    if mpp is None and resolutionunit == "CENTIMETER":
+        mpp = 2500.0  # of the tags' own unit
+    claimed = TiffReader(path).claimed_mpp
+    assert claimed == (None if mpp is None else pytest.approx((mpp, mpp)))
+
+
+def test_imagejs_unit_without_a_resolution_is_no_pixel_size(tmp_path, rgb) -> None:
+    path = tmp_path / "a.tif"
+    Image.fromarray(rgb).save(path, tiffinfo={270: "ImageJ=1.54f\nunit=um\n"})
+    assert TiffReader(path).claimed_mpp is None
+
+
+def test_a_tiled_tiff_of_imagej_keeps_its_pixel_size(tmp_path, rgb) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(
+        path,
+        rgb,
+        photometric="rgb",
+        tile=(64, 64),
+        resolution=(4, 4),
+        resolutionunit="NONE",
+        description="ImageJ=1.54f\nunit=um\n",
+        metadata=None,
+    )
+    assert choose_reader(path).claimed_mpp == pytest.approx((0.25, 0.25))
 
 
 def test_missing_bytes_are_counted(tmp_path, rgb) -> None:

@@ -42,6 +42,7 @@ def run(params: LabelValidationParams) -> DataCatalog:
 
 def annotated(folder, section) -> str:
     Image.fromarray(section.rgb).save(folder / "tile.png")
+    (folder / "cut.png").write_bytes((folder / "tile.png").read_bytes()[:20_000])
     Image.fromarray(np.zeros((300, 300, 3), np.uint8)).save(folder / "dark.png")
     positive = section.nuclei["positive"]
     ratio = section.nuclei["area_px"][positive].sum() / section.nuclei["area_px"].sum()
@@ -49,6 +50,7 @@ def annotated(folder, section) -> str:
         "tile_id,path,mpp,n_positive,n_negative,tumor_ratio",
         f"drawn,tile.png,0.5,{positive.sum()},{(~positive).sum()},{ratio}",
         "fluorescence,dark.png,0.5,,,",
+        "truncated,cut.png,0.5,,,",
     ]
     (folder / "tiles.csv").write_text("\n".join(rows) + "\n")
     return str(folder / "tiles.csv")
@@ -98,7 +100,10 @@ def test_the_summary_names_circular_evidence(found):
 
 
 def test_a_tile_that_cannot_be_measured_is_named_and_left_out(found):
-    assert "fluorescence" not in " ".join(found.load("label_comparison")["region_id"])
+    measured = " ".join(found.load("label_comparison")["region_id"])
+    assert "drawn" in measured
+    assert "fluorescence" not in measured
+    assert "truncated" not in measured
 
 
 def test_both_pictures_are_drawn(found):

@@ -232,8 +232,20 @@ def test_a_section_in_two_rows_is_refused_before_anything_is_predicted(tmp_path,
     manifest.write_text(
         "slide_id,case_id,he_path,ihc_path,he_mpp\na,c,a.png,k.png,1\nb,c,link.png,l.png,1\n"
     )
-    with pytest.raises(ConfigurationError, match="slides a and b name the same H&E file"):
+    with pytest.raises(ConfigurationError, match="slides a and b name the same H&E slide"):
         nodes.plan_new_slides(PredictionParams(manifest=str(manifest)), model)
+
+
+def test_two_files_of_a_dicom_slide_in_a_manifest_are_refused(real_data, tmp_path, model):
+    for name in ("boxes_0.dcm", "boxes_1.dcm"):
+        shutil.copy(real_data / "slides" / "openslide_python" / name, tmp_path)
+    manifest = tmp_path / "m.csv"
+    rows = "slide_id,he_path\na,boxes_0.dcm\nb,{}\ngone,none.dcm\n"
+    manifest.write_text(rows.format("boxes_1.dcm"))
+    with pytest.raises(ConfigurationError, match=r"a and b name the same H&E slide.* count twice"):
+        nodes.plan_new_slides(PredictionParams(manifest=str(manifest)), model)
+    manifest.write_text(rows.format("gone.dcm"))
+    assert len(nodes.plan_new_slides(PredictionParams(manifest=str(manifest)), model)[0]) == 3
 
 
 def test_a_slide_without_an_animal_is_not_taken_for_another_rows_animal(tmp_path, model):
@@ -467,6 +479,29 @@ def test_the_aperio_slide_gets_a_ratio_for_every_tissue_region(real_data, tmp_pa
     assert scored["nuclear_um2"].gt(0).mean() > 0.9
     assert 0.01 < slides["nuclear_mm2"][0] / slides["scored_mm2"][0] < 0.5
     assert slides["domain_warning"][0].startswith("species undeclared; organ undeclared")
+
+
+def test_the_page_names_no_file_of_the_plan(tmp_path, model):
+    save(tmp_path / "good.png", section(192, 128))
+    failed = tmp_path / "anna; meier.odd"
+    good = PlannedPair("good", "good", tmp_path / "good.png", None, 1.0)
+    plan = (good, PlannedPair("m1", "m1", failed, None))
+    params = PredictionParams(allowed_root=str(tmp_path), compute=CPU)
+    new_slides = {"good": Part(nodes.open_new_slides(plan, params)["good"]())}
+    regions = carried_out(nodes.predict_slides(new_slides, model, params))
+    summaries = carried_out(nodes.summarise_slides(regions, new_slides, model, params))
+    *_, animals, groups = nodes.gather_ratios(summaries, regions, plan, model)
+    failures = pd.DataFrame(
+        {
+            "slide_id": ["m1", "m1"],
+            "step": ["open_new_slides"] * 2,
+            "message": [f"{failed}: the file is empty", f"{failed.name}: not in {tmp_path}, the x"],
+        }
+    )
+    page = nodes.write_cohort_page(summaries, animals, groups, failures, plan, params)
+    assert "(file): the file is empty" in page
+    assert "(file): not in (file), the x" in page
+    assert "meier" not in page
 
 
 # --- what the model's card and the options ask for

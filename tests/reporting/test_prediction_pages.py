@@ -319,10 +319,42 @@ def test_a_cohort_needs_a_slide_and_no_failures_are_no_section():
         ("0.5 um/px, H&E/IHC and 1 / 2", "0.5 um/px, H&E/IHC and 1 / 2"),
         ("the model has no calibration.json", "the model has no calibration.json"),
         ("3/4 of the slide; and/or", "3/4 of the slide; and/or"),
+        ("/slides/Anna Meier 1960.webp: no pixel size", "(file): no pixel size"),
+        ("/slides/O'Brien Mary 3.png: the file is empty", "(file): the file is empty"),
+        ("'/slides/O'Brien Mary.svs' is no slide", "(file) is no slide"),
+        ("Anna Meier.png: cannot be read at level 0", "(file): cannot be read at level 0"),
+        ("anna meier.png cannot be read at level 0", "(file) cannot be read at level 0"),
+        ("the same slide as Anna O'Brien 2.svs", "the same slide as (file)"),
+        ("/home/x/Anna Meier.vsi: bad", "(file): bad"),
+        ("a part of data/Anna Meier/Anna Meier.svs", "a part of (file)"),
+        ("No such file: '/a long way/to Anna Mei", "No such file: (file)"),  # cut off
+        (
+            "Level 1 of the slide (Pillow 12.1) is damaged",
+            "Level 1 of the slide (Pillow 12.1) is damaged",
+        ),
     ],
 )
 def test_places_of_files_leave_messages_and_units_stay(text, left):
     assert without_paths(text) == left
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("/s/Anna; Meier: a folder, not a file", "(file): a folder, not a file"),
+        ("anna meier.odd cannot be read", "(file) cannot be read"),
+        ("cannot open /s/maria meier/Slidedat.ini: x", "cannot open (file): x"),
+        (
+            "/s/anna.svs lies outside /s/anna b, the folder",
+            "(file) lies outside (file), the folder",
+        ),
+        (r"No such file: 'C:\\scans\\maria m.x'", "No such file: '(file)'"),
+        ("banana.odd, 7 bytes", "banana.odd, 7 bytes"),
+    ],
+)
+def test_known_files_leave_messages_whatever_their_names_hold(text, left):
+    known = {"/s/Anna; Meier", "/s/anna meier.odd", "/s/maria meier.mrxs", "/s/anna b/", "/s/7"}
+    assert without_paths(text, known | {"C:\\scans\\maria m.x", "/s/na.odd"}) == left
 
 
 def test_the_curve_marks_tau_and_says_where_there_is_nothing():

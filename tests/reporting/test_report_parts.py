@@ -223,6 +223,15 @@ def test_reasons_count_by_rule_not_by_number():
     }
 
 
+def test_failures_name_no_file():
+    failures = pd.DataFrame(
+        [["s1", "step", "SlideError", "/slides/Anna M 1960.svs: no pixel size in anna_m; set it"]],
+        columns=["slide_id", "step", "error", "message"],
+    )
+    table = failures_table(failures, {"/slides/Anna M 1960.svs", "/b/anna_m"})
+    assert table.rows[0][2] == "(file): no pixel size in (file); set it"
+
+
 def test_text_from_elsewhere_is_escaped():
     failures = pd.DataFrame(
         [["s1", "step", "SlideError", "<script>alert(1)</script>"]],

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import difflib
-import io
 import math
+import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tumor_ratio.cohort.csv_rows import read_csv_rows
 from tumor_ratio.cohort.pair import META_FIELDS, MetaValue
 from tumor_ratio.errors import ManifestError
 from tumor_ratio.imaging.slide_checks import MAX_MPP, MIN_MPP
@@ -23,6 +23,7 @@ PATH_COLUMNS = ("he_path", "ihc_path")
 MPP_COLUMNS = ("he_mpp", "ihc_mpp")
 NUMBER_COLUMNS = ("section_index", "section_spacing_um", "thickness_um")
 COLUMNS = ("slide_id", "case_id", *PATH_COLUMNS, *MPP_COLUMNS, *META_FIELDS)
+REMEDY = "set cohort.manifest.path (for new slides prediction.manifest) to your list of slides"
 MARKER_MEANINGS = ("proliferation", "tumor")
 FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
@@ -88,9 +89,9 @@ def read_manifest(path: Path | str, root: Path | None = None) -> tuple[PlannedPa
 
     Parameters
     ----------
-    path : a CSV (comma, semicolon or tab; UTF-8 with or without a byte-order mark) with `slide_id`,
-        at least one of `he_path` and `ihc_path`, and any of the other `COLUMNS`. Empty cells are
-        unknown; an empty `case_id` is the slide's own id.
+    path : a CSV (see `read_csv_rows`) with `slide_id`, at least one of `he_path` and `ihc_path`,
+        and any of the other `COLUMNS`. Empty cells are unknown; an empty `case_id` is the slide's
+        own id. `~` is the user's own folder.
     root : folder from which a relative `path` starts; the current folder by default.
 
     Returns
@@ -104,8 +105,8 @@ def read_manifest(path: Path | str, root: Path | None = None) -> tuple[PlannedPa
     ManifestError
         Naming every bad row and column at once, with what to do.
     """
-    path = (root or Path.cwd()) / path
-    header, rows = _read_rows(path)
+    path = (root or Path.cwd()) / Path(path).expanduser()
+    header, rows = read_csv_rows(path, remedy=REMEDY)
     problems = _column_problems(header)
     if problems:
         raise ManifestError(str(path), problems)
@@ -121,45 +122,6 @@ def read_manifest(path: Path | str, root: Path | None = None) -> tuple[PlannedPa
     if problems:
         raise ManifestError(str(path), problems)
     return tuple(pair for _, pair in planned)
-
-
-def _read_rows(path: Path) -> tuple[list[str], list[tuple[int, defaultdict[str, str]]]]:
-    """Header, and line number with cells of each row that is not empty."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise ManifestError(
-            str(path), ["no such file; set cohort.manifest.path to your list of slides"]
-        ) from None
-    except OSError as error:
-        raise ManifestError(str(path), [f"cannot be read: {error.strerror}"]) from error
-    except UnicodeDecodeError as error:
-        raise ManifestError(
-            str(path), ["not UTF-8 text; save the table as 'CSV UTF-8' and try again"]
-        ) from error
-    first_line = text.partition("\n")[0]
-    delimiter = max(",;\t", key=first_line.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    header: list[str] = []
-    rows = []
-    problems = []
-    for cells in reader:
-        stripped = [cell.strip() for cell in cells]
-        if not any(stripped):
-            continue
-        if not header:
-            header = stripped
-            continue
-        if len(stripped) > len(header) and any(stripped[len(header) :]):
-            problems.append(
-                f"line {reader.line_num}: {len(stripped)} cells under {len(header)} columns; quote "
-                "cells that contain the separator"
-            )
-        named = defaultdict(str, zip(header, stripped, strict=False))
-        rows.append((reader.line_num, named))
-    if problems:
-        raise ManifestError(str(path), problems)
-    return header, rows
 
 
 def _column_problems(header: list[str]) -> list[str]:
@@ -191,7 +153,7 @@ def _planned_pair(cells: Mapping[str, str], folder: Path) -> tuple[PlannedPair, 
     paths = {name: (folder / cells[name] if cells[name] else None) for name in PATH_COLUMNS}
     if not any(paths.values()):
         complaints.append("neither he_path nor ihc_path; give at least one image")
-    elif paths["he_path"] == paths["ihc_path"]:
+    elif _place(paths["he_path"]) == _place(paths["ihc_path"]):
         complaints.append("he_path and ihc_path name the same file")
     numbers = {}
     for name in (*MPP_COLUMNS, *NUMBER_COLUMNS):
@@ -254,11 +216,16 @@ def _shared_files(planned: list[tuple[int, PlannedPair]]) -> list[str]:
     """Complaints about one image in several cases: it would be trained on and tested with."""
     users = defaultdict(list)
     for line, pair in planned:
-        for path in {pair.he_path, pair.ihc_path} - {None}:
-            users[path].append((line, pair.case_id))
+        for place in {_place(pair.he_path), _place(pair.ihc_path)} - {None}:
+            users[place].append((line, pair.case_id))
     return [
-        f"{path} on lines {', '.join(str(line) for line, _ in rows)} belongs to several cases; "
+        f"{place} on lines {', '.join(str(line) for line, _ in rows)} belongs to several cases; "
         "give these rows one case_id"
-        for path, rows in users.items()
+        for place, rows in users.items()
         if len({case for _, case in rows}) > 1
     ]
+
+
+def _place(path: Path | None) -> str | None:
+    """Where a file lies, links followed: one for all its names."""
+    return None if path is None else os.path.realpath(path)

@@ -45,6 +45,8 @@ def open_hdf5(path: Path) -> Iterator[h5py.File]:
         If the file is absent, not HDF5, truncated, or damaged where it is read in the block.
     """
     where = Where(path)
+    if path.is_dir():
+        raise where.error("a folder, not a file", "give the project (.ilp) or export (.h5) in it")
     if not path.is_file():
         raise where.error("no such file", "check the path")
     if not h5py.is_hdf5(path):

@@ -7,6 +7,7 @@ it write where it should not; neither can be caught in the process in which it h
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from contextlib import suppress
@@ -27,10 +28,14 @@ from tumor_ratio.ilastik.hdf5_checks import (
 )
 
 LIMIT_S = 30.0
-"""Reading a project takes less than a second."""
+"""Of a processor's time, which a busy machine does not use up; a project takes less than one."""
+WALL_S = 600.0
+"""By the clock, where the system limits no processor's time or the file's drive does not answer."""
 WHOLE_BYTES = 2**24
 """Larger datasets are read at their ends only."""
 MEMORY_BYTES = 2**32
+OUT_OF_TIME = {-number for number in (getattr(signal, "SIGXCPU", None),) if number}
+"""How a process ends that used its processor's time up."""
 
 
 def check_survives(path: Path) -> None:
@@ -41,7 +46,8 @@ def check_survives(path: Path) -> None:
     Raises
     ------
     IlastikError
-        If the process crashed, or was not done after `LIMIT_S` seconds.
+        If the process crashed, or was not done after `LIMIT_S` seconds of a processor or `WALL_S`
+        by the clock.
     """
     if not path.is_file() or not h5py.is_hdf5(path):
         return
@@ -55,11 +61,16 @@ def check_survives(path: Path) -> None:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             env=environment,
-            timeout=LIMIT_S,
+            timeout=WALL_S,
             check=False,
         ).returncode
     except subprocess.TimeoutExpired:
-        raise Where(path).error("damaged so that HDF5 hangs on it", SAVE_AGAIN) from None
+        raise Where(path).error(
+            f"not read within {WALL_S:g} s: damaged, or the machine or its drive is busy",
+            f"try again when it is not; else {SAVE_AGAIN}",
+        ) from None
+    if status in OUT_OF_TIME:
+        raise Where(path).error("damaged so that HDF5 hangs on it", SAVE_AGAIN)
     if status < 0:
         raise Where(path).error("damaged so that HDF5 crashes on it", SAVE_AGAIN)
 
@@ -106,7 +117,8 @@ def _limit_oneself(seconds: float) -> None:
     with suppress(ImportError, ValueError, OSError):
         import resource
 
-        resource.setrlimit(resource.RLIMIT_CPU, (int(seconds) + 1, int(seconds) + 1))
+        at_most = max(1, int(seconds))
+        resource.setrlimit(resource.RLIMIT_CPU, (at_most, at_most + 5))
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 

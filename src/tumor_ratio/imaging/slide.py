@@ -286,7 +286,7 @@ def open_slide(
         if min(width, height) < MIN_SIDE_PX:
             raise UnreadableError(
                 f"an image of {width} x {height} px is too small to be a slide",
-                "correct the path in the manifest or leave the slide out",
+                "leave it out or correct its path",
             )
         probe(reader, path)
         believed_mpp = believable_mpp(reader.claimed_mpp, mpp)

@@ -22,6 +22,10 @@ MIN_MPP, MAX_MPP = 0.05, 20.0
 MIN_SIDE_PX = 16
 PROBE_PX = 32
 ANISOTROPY = 0.02
+GIVE_MPP = (
+    "set he_mpp or ihc_mpp (whichever the slide is) in the manifest, or for one slide or a folder "
+    "to predict prediction.mpp"
+)
 
 
 def choose_reader(path: Path) -> Reader:
@@ -115,15 +119,14 @@ def believable_mpp(claimed_mpp: tuple[float, float] | None, mpp: float | None) -
     Raises
     ------
     UnreadableError
-        If neither serves; the remedy names the manifest's columns.
+        If neither serves; the remedy names the manifest's columns and prediction's setting.
     """
-    column = "set he_mpp or ihc_mpp (whichever the slide is) in the manifest"
     if mpp is not None:
         if not MIN_MPP <= mpp <= MAX_MPP:
-            raise UnreadableError(f"a pixel size of {mpp:g} um is not believable", column)
+            raise UnreadableError(f"a pixel size of {mpp:g} um is not believable", GIVE_MPP)
         return float(mpp)
     if claimed_mpp is None:
-        raise UnreadableError("no pixel size in the file", column)
+        raise UnreadableError("no pixel size in the file", GIVE_MPP)
     x, y = claimed_mpp
     if not (
         math.isfinite(x) and math.isfinite(y) and min(x, y) >= MIN_MPP and max(x, y) <= MAX_MPP
@@ -131,11 +134,11 @@ def believable_mpp(claimed_mpp: tuple[float, float] | None, mpp: float | None) -
         raise UnreadableError(
             f"the file claims {x:g} x {y:g} um/px, which is not believable "
             f"({MIN_MPP:g} to {MAX_MPP:g})",
-            column,
+            GIVE_MPP,
         )
     if abs(x - y) > ANISOTROPY * max(x, y):
         raise UnreadableError(
-            f"the file claims pixels of {x:g} x {y:g} um, which are not square", column
+            f"the file claims pixels of {x:g} x {y:g} um, which are not square", GIVE_MPP
         )
     return (x + y) / 2
 
@@ -144,7 +147,7 @@ def _check_file(path: Path) -> None:
     try:
         status = path.stat()
     except FileNotFoundError:
-        raise UnreadableError("no such file", "correct the path in the manifest") from None
+        raise UnreadableError("no such file", "correct the path") from None
     except PermissionError as error:
         raise _not_allowed() from error
     except OSError as error:
@@ -154,9 +157,9 @@ def _check_file(path: Path) -> None:
             ) from error
         raise
     if stat.S_ISDIR(status.st_mode):
-        raise UnreadableError("a folder, not a file", "correct the path in the manifest")
+        raise UnreadableError("a folder, not a file", "correct the path")
     if not stat.S_ISREG(status.st_mode):
-        raise UnreadableError("a device or pipe, not a file", "correct the path in the manifest")
+        raise UnreadableError("a device or pipe, not a file", "correct the path")
     if status.st_size == 0:
         raise UnreadableError("the file is empty", DAMAGED)
 

@@ -27,8 +27,9 @@ class TiffFacts:
     Parameters
     ----------
     is_ome : an OME-TIFF, whose pyramid and pixel size OpenSlide does not know.
-    is_plain : 8-bit RGB, YCbCr or dark-is-zero grey, colours interleaved, no alpha, upright: what
-        OpenSlide reads rightly without knowing the scanner.
+    is_plain : what OpenSlide reads rightly without knowing the scanner: 8-bit RGB, YCbCr or
+        dark-is-zero grey, colours interleaved, no alpha, upright, and not of ImageJ, whose unit of
+        length it does not know.
     """
 
     is_ome: bool
@@ -52,7 +53,8 @@ def judge_tiff(path: Path) -> TiffFacts:
             missing = _unreachable_bytes(pages, path)
             if not pages:
                 raise UnreadableError("a TIFF without an image", "export the slide again")
-            facts = TiffFacts(bool(file.is_ome), _is_plain(pages[0]))
+            is_plain = _is_plain(pages[0]) and not file.is_imagej
+            facts = TiffFacts(bool(file.is_ome), is_plain)
     except (UnreadableError, FileNotFoundError):
         raise
     except Exception as error:  # a damaged directory fails in tifffile in every possible way

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Sequence
@@ -32,6 +33,11 @@ RAW_PIECE_BYTES = 16_000_000
 UM_PER_UNIT = {
     **{"m": 1e6, "cm": 1e4, "mm": 1e3, "nm": 1e-3},
     **dict.fromkeys(("um", "\u00b5m", "\u03bcm"), 1.0),  # micro sign and Greek mu look the same
+}
+UM_PER_IMAGEJ_UNIT = {
+    **UM_PER_UNIT,
+    **dict.fromkeys(("micron", "microns", "micrometer", "micrometers"), 1.0),
+    **{"inch": 25400.0, "nanometer": 1e-3, "millimeter": 1e3, "centimeter": 1e4},
 }
 UM_PER_RESOLUTION_UNIT = {2: 25400.0, 3: 1e4}  # TIFF 6.0: 2 is the inch, 3 the centimetre
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, YCBCR = 0, 1, 2, 6
@@ -84,7 +90,7 @@ class TiffReader:
         first = self._planes[0][0]
         self.orientation = orientation_of(first)
         self.icc_profile: bytes | None = first.tags.valueof(34675)
-        self.claimed_mpp = self._ome_mpp(chosen) or _tag_mpp(first)
+        self.claimed_mpp = self._ome_mpp(chosen) or _tag_mpp(first, self._imagej_um())
         self.tile_px = (int(first.tilewidth), int(first.tilelength)) if first.is_tiled else (0, 0)
 
     @property
@@ -235,6 +241,15 @@ class TiffReader:
             raise _truncated()
         return data
 
+    def _imagej_um(self) -> float | None:
+        """The unit that ImageJ's description gives its resolution in, in micrometres."""
+        described = self._file.pages.first.description if self._file.is_imagej else ""
+        told = re.search(r"^unit=(.*)$", described, re.MULTILINE)
+        if told is None:
+            return None
+        unit = re.sub(r"\\u00b5", "\u00b5", told[1], flags=re.IGNORECASE)  # ImageJ escapes it
+        return UM_PER_IMAGEJ_UNIT.get(unit.strip().strip('"'))
+
     def _ome_mpp(self, series_index: int) -> tuple[float, float] | None:
         if not self._file.is_ome or not self._file.ome_metadata:
             return None
@@ -336,9 +351,11 @@ def _segment_size(page: Any) -> tuple[int, int]:
     return page.imagewidth, min(rows, page.imagelength)
 
 
-def _tag_mpp(page: Any) -> tuple[float, float] | None:
-    unit_um = UM_PER_RESOLUTION_UNIT.get(int(page.resolutionunit or 1))
+def _tag_mpp(page: Any, unit_um: float | None) -> tuple[float, float] | None:
+    """Pixel size of the resolution tags, in the given unit or, without, in that of their own."""
+    unit_um = unit_um or UM_PER_RESOLUTION_UNIT.get(int(page.resolutionunit or 1))
     per_unit = page.resolution  # pixels per unit, (1, 1) where the tags are absent
-    if unit_um is None or min(per_unit) <= 0:
+    absent = any(code not in page.tags for code in (282, 283))
+    if unit_um is None or absent or min(per_unit) <= 0:
         return None
     return unit_um / per_unit[0], unit_um / per_unit[1]

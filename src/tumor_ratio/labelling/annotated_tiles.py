@@ -2,23 +2,28 @@
 
 One row a tile: `tile_id, path, mpp, n_positive, n_negative, tumor_ratio`, and where the tile is a
 part of its image `x_px, y_px, size_px`. Counts or ratio may be empty where they are not known.
+Images are read as slides are, see docs/slides.md.
 """
 
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-import pandas as pd
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from tumor_ratio.errors import ConfigurationError
+from tumor_ratio.cohort.csv_rows import read_csv_rows
+from tumor_ratio.errors import ManifestError, SlideError
+from tumor_ratio.imaging.slide import Slide, open_slide
 
 NEEDED = ("tile_id", "path", "mpp")
 TRUTHS = ("n_positive", "n_negative", "tumor_ratio")
 PLACE = ("x_px", "y_px", "size_px")
+UNKNOWN = frozenset({"", "na", "n/a", "nan"})
 LEAST_SIDE_PX = 64
 
 
@@ -29,7 +34,7 @@ class AnnotatedTile:
     Parameters
     ----------
     tile_id : unique.
-    path : of the image.
+    image : what it is a part of.
     mpp : micrometres a pixel.
     x_px, y_px, size_px : the square.
     n_positive, n_negative : nuclei.
@@ -37,7 +42,7 @@ class AnnotatedTile:
     """
 
     tile_id: str
-    path: Path
+    image: Slide
     mpp: float
     x_px: int
     y_px: int
@@ -47,59 +52,64 @@ class AnnotatedTile:
     tumor_ratio: float
 
 
-def read_annotated_tiles(listing: Path) -> tuple[AnnotatedTile, ...]:
+def read_annotated_tiles(listing: Path) -> tuple[list[AnnotatedTile], list[SlideError]]:
     """Read and check a listing; image paths are relative to its folder.
+
+    Returns
+    -------
+    tiles : in the listing's order.
+    failures : of tiles whose image is there and cannot be used; they are not among the others.
 
     Raises
     ------
-    ConfigurationError
+    ManifestError
         If it cannot be read, lacks a column, or a row names what is not there: all such rows.
     """
-    try:
-        table = pd.read_csv(listing, dtype={"tile_id": str, "path": str})
-    except (OSError, ValueError) as error:
-        raise ConfigurationError(
-            f"{listing}: annotated tiles cannot be read ({str(error).splitlines()[0]})",
-            "give a CSV with " + ", ".join(NEEDED + TRUTHS),
-        ) from error
-    missing = [name for name in NEEDED if name not in table]
-    if missing or not len(table):
+    columns = "columns: " + ", ".join(NEEDED + TRUTHS)
+    remedy = f"set label_validation.tiles to your list of tiles, with the {columns}"
+    header, rows = read_csv_rows(listing, remedy=remedy)
+    missing = [name for name in NEEDED if name not in header]
+    if missing or not rows:
         lack = f"lacks {', '.join(missing)}" if missing else "has no row"
-        raise ConfigurationError(f"{listing} {lack}", f"columns: {', '.join(NEEDED + TRUTHS)}")
-    tiles, problems = [], []
-    for number, row in enumerate(table.to_dict("records"), start=2):
+        raise ManifestError(str(listing), [f"{lack}; {columns}"])
+    tiles: list[AnnotatedTile] = []
+    failures: list[SlideError] = []
+    problems = []
+    for line, row in rows:
         try:
-            tiles.append(_tile({str(name): value for name, value in row.items()}, listing.parent))
+            tiles.append(_tile(row, listing.parent))
+        except SlideError as error:
+            failures.append(error)
         except ValueError as error:
-            problems.append(f"row {number}: {error}")
-    twice = table["tile_id"][table["tile_id"].duplicated()].unique()
-    problems += [f"tile_id {name} appears twice" for name in twice]
+            problems.append(f"line {line}: {error}")
+    named = Counter(row["tile_id"] for _, row in rows)
+    problems += [f"tile_id {name} appears twice" for name, count in named.items() if count > 1]
     if problems:
-        raise ConfigurationError(
-            f"{listing}: {len(problems)} problem(s)\n" + "\n".join(f"  - {p}" for p in problems)
-        )
-    return tuple(tiles)
+        raise ManifestError(str(listing), problems)
+    return tiles, failures
 
 
 def cut_tile(tile: AnnotatedTile, folder: Path) -> Path:
-    """Write a tile's pixels as a PNG of its own, so that nothing beside it is looked at."""
+    """Write a tile's pixels as a PNG of its own, so that nothing beside it is looked at.
+
+    Raises
+    ------
+    SlideError
+        If they cannot be decoded.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{quote(tile.tile_id, safe='')}.png"
-    box = (tile.x_px, tile.y_px, tile.x_px + tile.size_px, tile.y_px + tile.size_px)
-    with Image.open(tile.path) as image:
-        image.convert("RGB").crop(box).save(path)
+    rgb = tile.image.read(tile.x_px, tile.y_px, tile.size_px, tile.mpp)
+    Image.fromarray(rgb).save(path)
     return path
 
 
-def _tile(row: dict[str, object], folder: Path) -> AnnotatedTile:
-    if not all(isinstance(row[name], str) for name in ("tile_id", "path")):
+def _tile(row: Mapping[str, str], folder: Path) -> AnnotatedTile:
+    tile_id, path = row["tile_id"], folder / row["path"]
+    if not (tile_id and row["path"]):
         raise ValueError("tile_id and path must not be empty")
-    path = folder / str(row["path"])
-    try:
-        with Image.open(path) as image:
-            width, height = image.size
-    except (OSError, UnidentifiedImageError) as error:
-        raise ValueError(f"{path} is no readable image") from error
+    if not path.is_file():
+        raise ValueError(f"{path} is no file")
     mpp = _number(row, "mpp")
     if not 0.05 <= mpp <= 2:
         raise ValueError(f"mpp {mpp:g} is no pixel size in micrometres")
@@ -107,6 +117,11 @@ def _tile(row: dict[str, object], folder: Path) -> AnnotatedTile:
     given = [not math.isnan(number) for number in place]
     if any(given) and not (all(given) and all(number.is_integer() for number in place)):
         raise ValueError(f"{', '.join(PLACE)} are whole numbers, all of them or none")
+    counts = [_number(row, name) for name in TRUTHS]
+    if any(count < 0 for count in counts) or counts[2] > 1:
+        raise ValueError("counts are at least 0, a ratio lies in 0 to 1")
+    image = open_slide(path, slide_id=tile_id, mpp=mpp)
+    width, height = image.width_px, image.height_px
     x_px, y_px, size_px = place
     if not any(given):
         if width != height:
@@ -118,17 +133,14 @@ def _tile(row: dict[str, object], folder: Path) -> AnnotatedTile:
         raise ValueError(f"the square reaches beyond {path} ({width} x {height} px)")
     if size_px < LEAST_SIDE_PX:
         raise ValueError(f"a tile has {LEAST_SIDE_PX} px a side at least, not {size_px:g}")
-    counts = [_number(row, name) for name in TRUTHS]
-    if any(count < 0 for count in counts) or counts[2] > 1:
-        raise ValueError("counts are at least 0, a ratio lies in 0 to 1")
-    return AnnotatedTile(
-        str(row["tile_id"]), path, mpp, int(x_px), int(y_px), int(size_px), *counts
-    )
+    return AnnotatedTile(tile_id, image, mpp, int(x_px), int(y_px), int(size_px), *counts)
 
 
-def _number(row: dict[str, object], name: str) -> float:
-    value = row.get(name, math.nan)
+def _number(row: Mapping[str, str], name: str) -> float:
+    value = row[name]
+    if value.lower() in UNKNOWN:
+        return math.nan
     try:
-        return float(str(value))
+        return float(value)
     except ValueError as error:
         raise ValueError(f"{name} is no number: {value!r}") from error

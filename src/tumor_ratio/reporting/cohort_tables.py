@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import pandas as pd
 
 from tumor_ratio.reporting.html_report import Table
+from tumor_ratio.reporting.without_paths import without_paths
 
 _MEASURED = r"-?\d+(?:\.\d+)?%? (?=[<>]|under )"
 
@@ -58,7 +61,16 @@ def tile_table(tile_quality: pd.DataFrame, pair_quality: pd.DataFrame) -> Table:
     return Table(("tiles", "number"), rows)
 
 
-def failures_table(failures: pd.DataFrame) -> Table:
-    """Slides that a step could not finish, with the reason."""
-    rows = [(str(row.slide_id), str(row.step), str(row.message)) for row in failures.itertuples()]
+def failures_table(failures: pd.DataFrame, known: Collection[str] = ()) -> Table:
+    """Slides that a step could not finish, with the reason, which names no file.
+
+    Parameters
+    ----------
+    failures : `schemas.Failures`.
+    known : paths of the cohort's files.
+    """
+    rows = [
+        (str(row.slide_id), str(row.step), without_paths(str(row.message), known))
+        for row in failures.itertuples()
+    ]
     return Table(("slide", "step", "what happened"), rows, text_columns=3)

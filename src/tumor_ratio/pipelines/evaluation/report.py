@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from tumor_ratio.cohort.manifest import PATH_COLUMNS
 from tumor_ratio.cohort.pair import Cohort
 from tumor_ratio.datasets.partition_folder import PartitionRef
 from tumor_ratio.pipelines.evaluation import figures
@@ -107,7 +108,13 @@ def write_report(
                 ),
                 *approach_sections(compared, table),
                 sections.cohort_section(
-                    cohort, patches, tile_quality, pair_quality, folds, failures
+                    cohort,
+                    patches,
+                    tile_quality,
+                    pair_quality,
+                    folds,
+                    failures,
+                    _places(cohort_plan),
                 ),
                 sections.ground_truth_section(
                     patches,
@@ -125,6 +132,12 @@ def write_report(
             ],
         )
     )
+
+
+def _places(cohort_plan: Mapping[str, Any]) -> set[str]:
+    """Paths of the slides that a manifest names."""
+    pairs = cohort_plan.get("pairs", [])
+    return {str(pair[name]) for pair in pairs for name in PATH_COLUMNS if pair.get(name)}
 
 
 def _outside_notes(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import pandas as pd
@@ -38,8 +38,9 @@ def cohort_section(
     pair_quality: pd.DataFrame,
     folds: pd.DataFrame,
     failures: pd.DataFrame,
+    places: Collection[str],
 ) -> Section:
-    """Slides, tiles and failures."""
+    """Slides, tiles and failures; `places` are paths that no page may show."""
     kept = pair_quality.loc[pair_quality["kept"].astype(bool), "region_id"]
     paired = sum(pair.he is not None and pair.ihc is not None for pair in cohort)
     phantoms = sum(pair.data_kind == "phantom" for pair in cohort)
@@ -62,7 +63,9 @@ def cohort_section(
         ),
     ]
     if len(failures):
-        blocks.append(Block("Slides that a step could not finish", table=failures_table(failures)))
+        blocks.append(
+            Block("Slides that a step could not finish", table=failures_table(failures, places))
+        )
     else:
         blocks.append(Block("Failures", paragraphs=["Every step finished every slide."]))
     return Section("cohort", "Cohort", blocks)

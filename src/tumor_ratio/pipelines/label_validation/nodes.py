@@ -63,11 +63,22 @@ class ValidationSlide:
 
 
 def prepare_tiles(params: LabelValidationParams) -> list[ValidationSlide]:
-    """Annotated tiles cut out of their images, and phantoms rendered."""
+    """Annotated tiles cut out of their images, and phantoms rendered.
+
+    A tile whose image cannot be used is named in the log; the others go on.
+    """
     project = _project()
     folder = project / params.folder
-    tiles = read_annotated_tiles(project / params.tiles) if params.tiles else ()
-    slides = [_annotated(tile, folder / ANNOTATED) for tile in tiles]
+    listing = Path(params.tiles).expanduser()
+    tiles, failures = read_annotated_tiles(project / listing) if params.tiles else ([], [])
+    slides = []
+    for tile in tiles:
+        try:
+            slides.append(_annotated(tile, folder / ANNOTATED))
+        except SlideError as error:
+            failures.append(error)
+    for failure in failures:
+        logger.warning("left out: %s", failure)
     plans = plan_phantom(params.phantoms)
     with progress("phantoms", len(plans)) as done:
         for plan in plans:

@@ -12,6 +12,7 @@ from tumor_ratio.cohort.manifest import PlannedPair, read_manifest
 from tumor_ratio.cohort.opening import DEFAULTS, OpeningParams, open_planned_pair
 from tumor_ratio.cohort.slide_names import slide_id_of
 from tumor_ratio.errors import ConfigurationError, SlideError
+from tumor_ratio.imaging.slide_checks import slide_identity
 from tumor_ratio.pipelines.prediction.params import PredictionParams
 from tumor_ratio.pipelines.prediction.slide_folder import SKIPPED_COLUMNS, slides_in
 from tumor_ratio.steps import step
@@ -81,13 +82,21 @@ def _check_files(planned: tuple[PlannedPair, ...]) -> None:
     for each in planned:
         if each.he_path is None:
             continue
-        first = slides.setdefault(os.path.realpath(each.he_path), each.slide_id)
+        first = slides.setdefault(_identity(each.he_path), each.slide_id)
         if first != each.slide_id:
             raise ConfigurationError(
-                f"slides {first} and {each.slide_id} name the same H&E file, whose areas would "
+                f"slides {first} and {each.slide_id} name the same H&E slide, whose areas would "
                 "count twice",
                 "leave all but one of the rows out",
             )
+
+
+def _identity(path: Path) -> str:
+    """As `slide_identity`; of what cannot be opened, which costs its slide only, the place."""
+    try:
+        return slide_identity(path)
+    except Exception:  # OpenSlide on a damaged file
+        return os.path.realpath(path)
 
 
 def _check_groups(planned: tuple[PlannedPair, ...]) -> None:
@@ -114,7 +123,7 @@ def _check_groups(planned: tuple[PlannedPair, ...]) -> None:
             )
 
 
-@step(version=3)
+@step(version=4)
 def open_new_slide(planned: PlannedPair, params: OpeningParams = DEFAULTS) -> dict[str, Any]:
     """Open a slide's H&E and check that it can be used.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 
 import pandas as pd
 
@@ -38,6 +39,7 @@ from tumor_ratio.pipelines.prediction.slide_steps import (
 from tumor_ratio.reporting.cohort_page import cohort_page
 from tumor_ratio.reporting.html_report import render_report
 from tumor_ratio.reporting.stamps import stamps_for
+from tumor_ratio.reporting.without_paths import without_paths
 from tumor_ratio.steps import SlideTasks
 
 logger = logging.getLogger(__name__)
@@ -120,11 +122,19 @@ def gather_ratios(
 
 
 def write_cohort_page(
-    slide_summaries: Parts, animals: pd.DataFrame, groups: pd.DataFrame, failures: pd.DataFrame
+    slide_summaries: Parts,
+    animals: pd.DataFrame,
+    groups: pd.DataFrame,
+    failures: pd.DataFrame,
+    plan: tuple[PlannedPair, ...],
+    params: PredictionParams,
 ) -> str:
     """All slides side by side, as one HTML page; it leads to the slides' own pages."""
     records = [part.load() for part in slide_summaries.values()]
-    return render_report(cohort_page(records, failures, cohort_extras(records, animals, groups)))
+    places = {str(each.he_path) for each in plan if each.he_path}
+    places |= {f"{Path(each)}/" for each in (params.allowed_root, params.pyramids) if each}
+    told = failures.assign(message=[without_paths(text, places) for text in failures["message"]])
+    return render_report(cohort_page(records, told, cohort_extras(records, animals, groups)))
 
 
 def check_model(params: PredictionParams, model: ModelRef) -> None:

@@ -50,7 +50,14 @@ def create_pipeline(**_: object) -> Pipeline:
             ),
             Node(
                 nodes.write_cohort_page,
-                ["slide_summaries", "animal_table", "group_table", "prediction_failures"],
+                [
+                    "slide_summaries",
+                    "animal_table",
+                    "group_table",
+                    "prediction_failures",
+                    "new_plan",
+                    "params:prediction",
+                ],
                 "prediction_page",
                 name="write_cohort_page",
             ),
