@@ -28,12 +28,14 @@ class CohortExtras:
     thumbnails : data URI by slide_id, a small map or the slide itself; never its label.
     pages : address of a slide's own page by slide_id, relative to this page.
     animals, groups : tidy tables; the animal is the unit of a group.
+    n_skipped : files of the folder that were no slides to predict.
     """
 
     thumbnails: Mapping[str, str] = field(default_factory=dict)
     pages: Mapping[str, str] = field(default_factory=dict)
     animals: pd.DataFrame | None = None
     groups: pd.DataFrame | None = None
+    n_skipped: int = 0
 
 
 def cohort_page(
@@ -67,19 +69,24 @@ def cohort_page(
         title="Predicted slides",
         subtitle="Ki-67 ratio predicted from H&E slides",
         stamps=stamps,
-        answer=_answer(summaries, failures),
+        answer=_answer(summaries, failures, extras.n_skipped),
         key_figures=_key_figures(summaries, failures),
         sections=[section for section in sections if section.blocks],
     )
 
 
-def _answer(summaries: Sequence[SlideSummary], failures: pd.DataFrame) -> list[str]:
+def _answer(summaries: Sequence[SlideSummary], failures: pd.DataFrame, n_skipped: int) -> list[str]:
     failed = failures["slide_id"].nunique()
     sentence = f"{_slides_words(len(summaries))} predicted"
     sentence += f"; {_slides_words(failed)} could not be finished." if failed else "."
     warned = sum(bool(each.warnings) for each in summaries)
     if warned:
         sentence += f" The model may not be valid for {warned} of them."
+    if n_skipped:
+        files, were = ("file", "was") if n_skipped == 1 else ("files", "were")
+        sentence += (
+            f" {n_skipped} {files} of the folder {were} passed over; skipped_files.csv says why."
+        )
     return [sentence]
 
 

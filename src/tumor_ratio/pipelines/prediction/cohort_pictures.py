@@ -17,7 +17,10 @@ REPEATED = ("approach", "model", "training_data", "domain_warning", "stamp")
 
 
 def cohort_extras(
-    records: Sequence[Mapping[str, Any]], animals: pd.DataFrame, groups: pd.DataFrame
+    records: Sequence[Mapping[str, Any]],
+    animals: pd.DataFrame,
+    groups: pd.DataFrame,
+    n_skipped: int,
 ) -> CohortExtras:
     """Small maps, links, and the tables of animals and groups where the manifest names them.
 
@@ -26,6 +29,7 @@ def cohort_extras(
     records : of `summarise_new_slide`; their products lie in a folder a slide, side by side in a
         folder beside the cohort's page.
     animals, groups : of all slides; shown without the columns that every row repeats.
+    n_skipped : files that were passed over.
     """
     thumbnails, pages = {}, {}
     for record in records:
@@ -47,4 +51,5 @@ def cohort_extras(
         if any(named.values())
         else None,
         groups=groups.drop(columns=list(REPEATED), errors="ignore") if named["group"] else None,
+        n_skipped=n_skipped,
     )

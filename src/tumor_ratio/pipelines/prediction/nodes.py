@@ -127,6 +127,7 @@ def write_cohort_page(
     groups: pd.DataFrame,
     failures: pd.DataFrame,
     plan: tuple[PlannedPair, ...],
+    skipped: pd.DataFrame,
     params: PredictionParams,
 ) -> str:
     """All slides side by side, as one HTML page; it leads to the slides' own pages."""
@@ -134,7 +135,9 @@ def write_cohort_page(
     places = {str(each.he_path) for each in plan if each.he_path}
     places |= {f"{Path(each)}/" for each in (params.allowed_root, params.pyramids) if each}
     told = failures.assign(message=[without_paths(text, places) for text in failures["message"]])
-    return render_report(cohort_page(records, told, cohort_extras(records, animals, groups)))
+    return render_report(
+        cohort_page(records, told, cohort_extras(records, animals, groups, len(skipped)))
+    )
 
 
 def check_model(params: PredictionParams, model: ModelRef) -> None:

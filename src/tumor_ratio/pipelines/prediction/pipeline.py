@@ -56,6 +56,7 @@ def create_pipeline(**_: object) -> Pipeline:
                     "group_table",
                     "prediction_failures",
                     "new_plan",
+                    "skipped_files",
                     "params:prediction",
                 ],
                 "prediction_page",
