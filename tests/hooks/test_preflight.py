@@ -112,6 +112,13 @@ def test_a_comparison_goes_on_without_an_approach_that_never_ran(tmp_path, caplo
     assert "b has no" not in caplog.text
 
 
+def test_the_hook_lets_a_comparison_go_on(tmp_path, monkeypatch):
+    pipelines, catalog = comparison_in(tmp_path, "b.predictions", "labels")
+    monkeypatch.setattr(preflight, "registry", pipelines)
+    PreflightHook().before_pipeline_run({}, pipelines["evaluation"], catalog)
+    assert catalog.load("a.predictions").empty
+
+
 def test_predictions_of_the_same_run_and_of_no_approach_are_left_alone(tmp_path):
     pipelines, catalog = comparison_in(tmp_path, "labels")
     both = pipelines["regression"] + pipelines["evaluation"]

@@ -565,6 +565,5 @@ def test_the_pipeline_needs_a_model_and_its_parameters_only():
         "slide_ratios",
         "focus_table",
         "rich_area_curve",
-        "skipped_files",
         "prediction_page",
     }
