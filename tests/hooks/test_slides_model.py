@@ -290,7 +290,7 @@ def served(model_uri: str, environment: dict[str, str]):
     server = subprocess.Popen(command, env={**own, **environment}, start_new_session=True)
     address = f"http://127.0.0.1:{port}"
     try:
-        until = time.monotonic() + 120
+        until = time.monotonic() + 300  # a full machine starts it late
         while time.monotonic() < until and server.poll() is None:
             with contextlib.suppress(requests.ConnectionError):
                 if requests.get(f"{address}/ping", timeout=5).ok:
