@@ -112,6 +112,17 @@ def test_a_comparison_goes_on_without_an_approach_that_never_ran(tmp_path, caplo
     assert "b has no" not in caplog.text
 
 
+def test_what_needs_one_approachs_predictions_is_no_comparison(tmp_path):
+    pipelines, catalog = comparison_in(tmp_path, "b.predictions", "labels", "a.account")
+    calibration = Pipeline(
+        [Node(same, f"{each}.predictions", f"{each}_map", name=each) for each in "ab"]
+    )
+    for asked in (calibration, calibration + pipelines["evaluation"]):
+        leave_out_approaches(asked, catalog, pipelines)
+        with pytest.raises(MissingInputsError, match=r"a\.predictions"):
+            check_inputs(asked, catalog, pipelines)
+
+
 def test_the_hook_lets_a_comparison_go_on(tmp_path, monkeypatch):
     pipelines, catalog = comparison_in(tmp_path, "b.predictions", "labels")
     monkeypatch.setattr(preflight, "registry", pipelines)

@@ -501,8 +501,8 @@ def test_the_page_names_no_file_of_the_plan(tmp_path, model):
     skipped = pd.DataFrame({"file": ["anna.txt"], "reason": ["no slide"]})
     given = (summaries, animals, groups, failures, plan)
     page = nodes.write_cohort_page(*given, skipped, params)
-    assert "1 file of the folder was passed over; skipped_files.csv says why" in page
-    assert "passed over" not in nodes.write_cohort_page(*given, skipped.head(0), params)
+    assert "Passed over: 1 file of the folder; skipped_files.csv says why" in page
+    assert "Passed over" not in nodes.write_cohort_page(*given, skipped.head(0), params)
     assert "(file): the file is empty" in page
     assert "(file): not in (file), the x" in page
     assert "meier" not in page

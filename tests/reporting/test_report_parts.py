@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
+from tumor_ratio.metrics.sign_flips import MOST_EXACT, N_DRAWS
 from tumor_ratio.reporting.answer import answer_of
 from tumor_ratio.reporting.cohort_tables import failures_table, tile_table
 from tumor_ratio.reporting.definitions import DEFINITIONS
@@ -283,6 +284,11 @@ def test_a_figure_of_nothing_says_so():
     figure = draw_confusion({"net": np.zeros((3, 3))}, ("a", "b", "c"))
     assert isinstance(figure, Figure)
     assert "no test region" in figure.texts[0].get_text()
+
+
+def test_the_definitions_know_the_tests_own_numbers():
+    said = " ".join(text for _, text in DEFINITIONS)
+    assert f"with more than {MOST_EXACT} slides, of {N_DRAWS:,} random ones" in said
 
 
 def test_the_studys_table_comes_with_its_caveats():

@@ -115,19 +115,21 @@ def leave_out_approaches(
 ) -> None:
     """Let a comparison go on without approaches that never ran; it names them as such.
 
-    Their predictions are taken for empty. If no approach has any, nothing is done: that is a
-    missing input.
+    Their predictions are taken for empty, where nothing but comparisons reads them. If no approach
+    of a comparison has any, nothing is done: that is a missing input.
 
     Parameters
     ----------
-    pipeline : what is about to run; `<approach>.predictions` among its inputs are compared.
+    pipeline : what is about to run; a node that reads several `<approach>.predictions` compares.
     catalog : where they would be; gets empty ones in their place.
     registered : the pipelines that could make them, for the message.
     """
     missing = _missing_inputs(pipeline, catalog)
-    late = [name.removesuffix(PREDICTIONS) for name in missing if name.endswith(PREDICTIONS)]
-    known = [name for name in pipeline.datasets() if name.endswith(PREDICTIONS)]
-    if len(late) == len(known):
+    read = [{name for name in n.inputs if name.endswith(PREDICTIONS)} for n in pipeline.nodes]
+    compared = set[str]().union(*(names for names in read if len(names) > 1))
+    alone = set[str]().union(*(names for names in read if len(names) == 1))
+    late = [name.removesuffix(PREDICTIONS) for name in missing if name in compared - alone]
+    if len(late) == len(compared):
         return
     makers = {name: p for name, p in registered.items() if not name.startswith("__")}
     for approach in late:

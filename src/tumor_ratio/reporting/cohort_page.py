@@ -12,7 +12,7 @@ import pandas as pd
 from tumor_ratio.reporting.html_report import Block, KeyFigure, Picture, Report, Section, Table
 from tumor_ratio.reporting.lengths import mm2_words, share_words
 from tumor_ratio.reporting.prediction_definitions import definitions_section
-from tumor_ratio.reporting.results_text import number
+from tumor_ratio.reporting.results_text import counted, number
 from tumor_ratio.reporting.slide_page import ratio_words
 from tumor_ratio.reporting.slide_summary import SlideSummary, read_summary
 from tumor_ratio.reporting.tumor_words import tumor_area_words, tumor_notes
@@ -77,21 +77,16 @@ def cohort_page(
 
 def _answer(summaries: Sequence[SlideSummary], failures: pd.DataFrame, n_skipped: int) -> list[str]:
     failed = failures["slide_id"].nunique()
-    sentence = f"{_slides_words(len(summaries))} predicted"
-    sentence += f"; {_slides_words(failed)} could not be finished." if failed else "."
+    sentence = f"{counted(len(summaries), 'slide')} predicted"
+    sentence += f"; {counted(failed, 'slide')} could not be finished." if failed else "."
     warned = sum(bool(each.warnings) for each in summaries)
     if warned:
         sentence += f" The model may not be valid for {warned} of them."
     if n_skipped:
-        files, were = ("file", "was") if n_skipped == 1 else ("files", "were")
         sentence += (
-            f" {n_skipped} {files} of the folder {were} passed over; skipped_files.csv says why."
+            f" Passed over: {counted(n_skipped, 'file')} of the folder; skipped_files.csv says why."
         )
     return [sentence]
-
-
-def _slides_words(count: int) -> str:
-    return f"{count} slide{'' if count == 1 else 's'}"
 
 
 def _key_figures(summaries: Sequence[SlideSummary], failures: pd.DataFrame) -> list[KeyFigure]:
@@ -103,7 +98,7 @@ def _key_figures(summaries: Sequence[SlideSummary], failures: pd.DataFrame) -> l
         KeyFigure(
             "with an interval",
             str(sum(each.has_interval for each in summaries)),
-            f"of {_slides_words(len(summaries))}",
+            f"of {counted(len(summaries), 'slide')}",
         ),
         KeyFigure("with warnings", str(sum(bool(each.warnings) for each in summaries)), "slides"),
         KeyFigure("not finished", str(failures["slide_id"].nunique()), "slides"),
