@@ -46,6 +46,12 @@ def test_an_open_quote_swallows_no_rows(read, rows):
         read("a,b\n0,w\n" + rows)
 
 
+@pytest.mark.parametrize("row", ['1,"x', '1,"x"y', '1,"x"y\n2,z\n'])
+def test_a_quote_ends_with_its_cell(read, row):
+    with pytest.raises(ManifestError, match="line 2: a quote is not closed"):
+        read("a,b\n" + row)
+
+
 def test_quotes_hold_separators_and_quotes(read):
     _, rows = read('a,b\n"1,5","say ""x"""\n2,5" glass\n')
     assert [cells for _, cells in rows] == [

@@ -6,9 +6,10 @@ from kedro.io import DataCatalog, MemoryDataset
 from kedro.runner import SequentialRunner
 from PIL import Image
 
+from tumor_ratio.errors import SlideError
 from tumor_ratio.labelling.params import NucleiModelParams, RatioLabelParams, SegmentationParams
 from tumor_ratio.phantom.params import PhantomParams
-from tumor_ratio.pipelines.label_validation import create_pipeline
+from tumor_ratio.pipelines.label_validation import create_pipeline, nodes
 from tumor_ratio.pipelines.label_validation.params import LabelValidationParams
 from tumor_ratio.schemas import LabelComparison, LabelMethods
 
@@ -104,6 +105,30 @@ def test_a_tile_that_cannot_be_measured_is_named_and_left_out(found):
     assert "drawn" in measured
     assert "fluorescence" not in measured
     assert "truncated" not in measured
+
+
+def test_tiles_that_cannot_be_opened_or_cut_are_logged(tmp_path, monkeypatch, caplog):
+    section = draw_section(np.random.default_rng(5), side_px=512, positive_share=0.3)
+    params = LabelValidationParams(
+        tiles=annotated(tmp_path, section),
+        phantoms=PhantomParams(n_slides=1, width_um=260, height_um=260, seed=8),
+        region_um=120,
+        folder=str(tmp_path / "work"),
+    )
+    cut = nodes.cut_tile
+
+    def fail_late(tile, folder):
+        if tile.tile_id == "fluorescence":
+            raise SlideError(tile.tile_id, "cannot be decoded", "export it again")
+        return cut(tile, folder)
+
+    monkeypatch.setattr(nodes, "cut_tile", fail_late)
+    slides = nodes.prepare_tiles(params)
+    assert [slide.source for slide in slides] == ["annotated", "phantom"]
+    left_out = [text for text in caplog.messages if text.startswith("left out: ")]
+    assert len(left_out) == 2
+    assert "truncated" in left_out[0]
+    assert "fluorescence: cannot be decoded; export it again" in left_out[1]
 
 
 def test_both_pictures_are_drawn(found):
