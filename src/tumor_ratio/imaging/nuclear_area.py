@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.filters import threshold_otsu
 
+from tumor_ratio.imaging.channels import darkest_channel
 from tumor_ratio.imaging.gaussian import gaussian_blur
 from tumor_ratio.imaging.stains import H_E, separate
 
@@ -34,7 +35,7 @@ def hematoxylin_threshold(patches: NDArray[np.uint8], mpp: float) -> float:
     float
         Otsu's threshold over all pixels that are not white, within [0.15, 0.60].
     """
-    amounts = [_hematoxylin(rgb, mpp)[rgb.min(axis=2) < WHITE_LEVEL] for rgb in patches]
+    amounts = [_hematoxylin(rgb, mpp)[darkest_channel(rgb) < WHITE_LEVEL] for rgb in patches]
     inside = np.concatenate(amounts) if amounts else np.empty(0, dtype=np.float32)
     if inside.size == 0 or np.ptp(inside) == 0:
         return LEAST

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
+from tumor_ratio.imaging.channels import channel_sum
 from tumor_ratio.imaging.gaussian import gaussian_blur
 from tumor_ratio.imaging.readers import RgbImage
 from tumor_ratio.imaging.stains import channel_density
@@ -50,7 +51,7 @@ def sharpness(rgb: RgbImage, mpp: float) -> float:
     step = max(1, math.floor(WORKING_MPP / mpp + 1e-6))
     if step > 1:
         rgb, mpp = np.asarray(Image.fromarray(rgb).reduce(step)), mpp * step
-    density = channel_density(rgb).mean(axis=2)
+    density = channel_sum(channel_density(rgb)) / np.float32(3)
     fine, middle, coarse = (
         gaussian_blur(density, blur_um / mpp, mode="reflect") for blur_um in (*FINE_UM, COARSE_UM)
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from tumor_ratio.imaging.channels import brightest_channel, channel_sum
 from tumor_ratio.imaging.readers import RgbImage
 from tumor_ratio.imaging.stains import channel_density
 from tumor_ratio.imaging.white_point import MAX_WHITE_OD, against_white, brightest_od, white_od
@@ -33,7 +34,7 @@ def eosin_share(rgb: RgbImage) -> float:
         NaN where hardly anything is stained.
     """
     od = channel_density(against_white(rgb, white_od(rgb)).reshape(-1, 3))
-    stained = od[od.sum(axis=1) > STAINED_OD]
+    stained = od[channel_sum(od) > STAINED_OD]
     if len(stained) < FEWEST_SHARE * len(od):
         return float("nan")
     red, green, blue = stained.T
@@ -48,5 +49,5 @@ def is_dark_field(rgb: RgbImage) -> bool:
     ----------
     rgb : (H, W, 3) uint8
     """
-    mostly_dark = float(np.median(rgb.max(axis=2))) < DARK_LEVEL
+    mostly_dark = float(np.median(brightest_channel(rgb))) < DARK_LEVEL
     return mostly_dark and float(brightest_od(rgb).max()) > MAX_WHITE_OD

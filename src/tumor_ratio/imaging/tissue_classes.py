@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from tumor_ratio.imaging.channels import brightest_channel, channel_sum, darkest_channel
 from tumor_ratio.imaging.coarse_planes import block_means, enlarged
 from tumor_ratio.imaging.folds import fold_mask
 from tumor_ratio.imaging.gaussian import gaussian_blur
@@ -103,7 +104,7 @@ def tissue_classes(overview_rgb: RgbImage, mpp: float) -> TissueClasses:
     grey = _grey_ink(overview_rgb, white, mpp)
     tissue, pen = tissue & ~grey, pen | grey
     od = np.maximum(channel_density(overview_rgb) - white, 0).astype(np.float32)
-    stained = _with_sharp_edges(tissue, od.mean(axis=2), mpp)
+    stained = _with_sharp_edges(tissue, np.asarray(channel_sum(od) / 3, dtype=np.float32), mpp)
     return TissueClasses(
         mpp=mpp,
         stained=stained,
@@ -145,9 +146,9 @@ def organ_outline(stained: Mask, mpp: float) -> Mask:
 
 def _grey_ink(rgb: RgbImage, white: WhiteOd, mpp: float) -> Mask:
     smooth = gaussian_blur(against_white(rgb, white), SMOOTHING_UM / mpp, mode="reflect")
-    brightest = smooth.max(axis=2)
+    brightest = brightest_channel(smooth)
     least_od = channel_density(np.rint(brightest).astype(np.uint8))
-    colourless = brightest - smooth.min(axis=2) < GREY_SPREAD
+    colourless = brightest - darkest_channel(smooth) < GREY_SPREAD
     return wide_marks(colourless & (least_od > GREY_OD), colourless & (least_od > GLASS_OD), mpp)
 
 

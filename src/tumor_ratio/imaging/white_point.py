@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from tumor_ratio.imaging.channels import brightest_channel, channel_sum
 from tumor_ratio.imaging.readers import RgbImage
 from tumor_ratio.imaging.slide import Slide
 from tumor_ratio.imaging.stains import channel_density
@@ -51,11 +52,11 @@ def brightest_od(rgb: RgbImage) -> WhiteOd:
     what they did not scan with it, and reading beyond a slide's edge gives it.
     """
     od = channel_density(rgb.reshape(-1, 3))
-    padding = ~od.any(axis=1)
-    bright = (od.max(axis=1) <= MAX_WHITE_OD) & ~padding
+    padding = brightest_channel(od) == 0
+    bright = (brightest_channel(od) <= MAX_WHITE_OD) & ~padding
     if 0 < padding.sum() < bright.sum():
         od = od[~padding]
-    darkness = od.sum(axis=1)
+    darkness = channel_sum(od)
     count = max(1, round(len(darkness) * BRIGHTEST_SHARE))
     brightest = np.argpartition(darkness, count - 1)[:count]
     return np.median(od[brightest], axis=0).astype(np.float32)

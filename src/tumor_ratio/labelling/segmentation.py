@@ -11,6 +11,7 @@ from scipy.ndimage import maximum_filter, uniform_filter
 
 from tumor_ratio.cohort.pair import SlidePair
 from tumor_ratio.errors import SlideError
+from tumor_ratio.imaging.channels import channel_sum
 from tumor_ratio.imaging.foreign_colour import is_foreign
 from tumor_ratio.imaging.nucleus_density import high_per_nucleus, mean_per_nucleus
 from tumor_ratio.imaging.outlines import pack_outlines
@@ -216,9 +217,9 @@ def _measure(rgb: NDArray[np.uint8], found: Segmentation, section: Section) -> p
         # A nucleus whose core others cover is measured as a whole.
         columns |= {name: whole, core_name: np.where(np.isnan(core), whole, core)}
     table = pd.DataFrame(columns)
-    table[BETWEEN_OD] = _between(found, od)
     table["dab_od_max"] = np.nan  # H&E holds no DAB
     if section == "ihc":
+        table[BETWEEN_OD] = _between(found, od)
         to_dab = np.linalg.inv(H_DAB.matrix())[:, 1].astype(np.float32)
         table["dab_od_max"] = high_per_nucleus(found.labels, n_nuclei, od @ to_dab)
     table["detection"] = found.score
@@ -228,7 +229,7 @@ def _measure(rgb: NDArray[np.uint8], found: Segmentation, section: Section) -> p
 def _between(found: Segmentation, od: NDArray[np.float32]) -> NDArray[np.float64]:
     """(N, 3) mean densities of the tissue between the nuclei around each; 0 where there is none."""
     near = maximum_filter(found.labels > 0, size=2 * HALO_PX + 1)
-    between = (~near & (od.sum(axis=2) > TISSUE_OD)).astype(np.float32)
+    between = (~near & (channel_sum(od) > TISSUE_OD)).astype(np.float32)
     rows, columns = found.y_px.astype(np.intp), found.x_px.astype(np.intp)
     share = uniform_filter(between, AROUND_PX, mode="constant")[rows, columns]
     sums = [
