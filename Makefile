@@ -7,6 +7,7 @@ ARGS ?=
 
 # An installation is skipped while the hash of its lock stands in the stamp file.
 HASH = sha256sum $(1) pyproject.toml | sha256sum | cut -d' ' -f1
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --root-user-action=ignore
 
 .DEFAULT_GOAL := help
 .PHONY: help install install-dev run test lint viz mlflow bench clean
@@ -16,21 +17,25 @@ help:  ## list the targets
 
 install:  ## make the virtual environment with the tested pins
 	@if [ "$$($(call HASH,requirements.lock))" != "$$(cat $(VENV)/.run-lock 2>/dev/null)" ]; then \
-		set -e; test -x $(BIN)/python || $(PYTHON) -m venv $(VENV); \
-		$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock; \
-		$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .; \
+		set -e; \
+		echo "Installing the tested packages into $(VENV), once: about three minutes and 4 GB of disk."; \
+		test -x $(BIN)/python || $(PYTHON) -m venv $(VENV); \
+		$(PIP) -r requirements.lock; \
+		$(PIP) --no-deps -e .; \
 		$(call HASH,requirements.lock) > $(VENV)/.run-lock; \
 	fi
 
 install-dev: install  ## the same with what the tests need
 	@if [ "$$($(call HASH,requirements-dev.lock))" != "$$(cat $(VENV)/.dev-lock 2>/dev/null)" ]; then \
 		set -e; \
-		$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.lock; \
+		echo "Installing what the tests need into $(VENV), once."; \
+		$(PIP) -r requirements-dev.lock; \
 		$(call HASH,requirements-dev.lock) > $(VENV)/.dev-lock; \
 	fi
 
 run: install  ## render the embedded cohort, train, evaluate, print the results table
-	$(KEDRO) run $(ARGS)
+	$(if $(ARGS),,@echo "Drawing 32 synthetic slide pairs, training, comparing: under ten minutes on two cores. What is finished is reused.")
+	@$(KEDRO) run $(ARGS)
 
 lint: install-dev  ## style, types and the import contract
 	$(BIN)/ruff check .

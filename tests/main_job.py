@@ -48,7 +48,13 @@ class Job:
             stdout=stdout,
             stderr=subprocess.STDOUT,
             text=True,
-            env={**os.environ, "COLUMNS": "400", "OMP_NUM_THREADS": "2", MARK: str(self.data)},
+            env={
+                **os.environ,
+                "COLUMNS": "400",
+                "KEDRO_LOGGING_CONFIG": str(PROJECT / "conf" / "logging_kedro.yml"),
+                "OMP_NUM_THREADS": "2",
+                MARK: str(self.data),
+            },
         )
 
     def run(self, *arguments: str) -> tuple[int, str]:

@@ -11,6 +11,7 @@ from tumor_ratio.hooks.gan_files import check_gan_files
 from tumor_ratio.hooks.ilastik_projects import check_ilastik_projects
 from tumor_ratio.hooks.manifests import check_manifests
 from tumor_ratio.hooks.preflight import PreflightHook
+from tumor_ratio.hooks.steps import StepsHook
 from tumor_ratio.hooks.summary import SummaryHook
 from tumor_ratio.hooks.tracking import TrackingHook
 from tumor_ratio.pipelines.regression import SHIPPED
@@ -38,6 +39,7 @@ CONFIG_LOADER_ARGS = {
 
 HOOKS = (
     TrackingHook(),
+    StepsHook(),
     SummaryHook(),
     ApproachesHook(),
     # Of hooks that want to be first the last one is: it shows the errors of the others shortly.

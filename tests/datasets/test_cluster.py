@@ -134,7 +134,7 @@ def test_results_on_disk_are_those_of_the_local_pool(tmp_path):
 
 
 def test_what_another_place_has_finished_is_reused(tmp_path, caplog):
-    caplog.set_level("INFO")
+    caplog.set_level("INFO", logger="tumor_ratio.datasets.partitions")
     tasks = {f"s{n}": partial(steps.square_with_mark, n, str(tmp_path)) for n in (1, 2)}
     tables(tmp_path, cluster="processes").save(tasks)
     tables(tmp_path, cluster="dask").save(tasks)

@@ -44,11 +44,15 @@ def test_results_come_back_in_the_cohorts_order(tmp_path):
 
 
 def test_finished_slides_are_reused_and_counted(tmp_path, caplog):
-    caplog.set_level("INFO")
+    caplog.set_level("INFO", logger="tumor_ratio.datasets.partitions")
     tables(tmp_path, workers=0).save(marked(tmp_path, (1, 2)))
-    tables(tmp_path, workers=0).save(marked(tmp_path, (1, 2, 3)))
+    dataset = tables(tmp_path, workers=0)
+    dataset.save(marked(tmp_path, (1, 2, 3)))
     assert runs(tmp_path) == ["1", "2", "3"]
     assert "squares: 3 slides: 2 reused, 1 done, 0 failed" in caplog.text
+    assert dataset.told == "3 slides, 2 reused"
+    dataset.save(marked(tmp_path, (3,)))
+    assert dataset.told == "1 slide, reused"
 
 
 def test_a_changed_argument_or_version_runs_again(tmp_path, monkeypatch):

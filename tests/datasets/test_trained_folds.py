@@ -23,7 +23,7 @@ def folds(path, *rates: float) -> dict[str, partial]:
 
 
 def test_each_fold_is_trained_once_in_a_folder_of_its_own(tmp_path, caplog, notes):
-    caplog.set_level("INFO")
+    caplog.set_level("INFO", logger="tumor_ratio.datasets.trainings.reused")
     dataset = TrainedFoldsDataset(str(tmp_path / "tiny"))
     assert not dataset.exists()
     dataset.save(folds(tmp_path, 1.0, 3.0))

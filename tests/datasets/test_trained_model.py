@@ -24,13 +24,15 @@ def notes():
 
 
 def test_trained_once_then_reused(tmp_path, caplog, notes):
-    caplog.set_level("INFO")
+    caplog.set_level("INFO", logger="tumor_ratio.datasets.trainings.reused")
     dataset = TrainedModelDataset(str(tmp_path / "tiny"))
     assert not dataset.exists()
     dataset.save(task(tmp_path))
+    assert dataset.told == ""
     first = notes.epochs
     notes.epochs, notes.run_id = [], "run-2"
     dataset.save(task(tmp_path))
+    assert dataset.told == "reused"
     assert epochs_run(tmp_path) == "1.0:0 1.0:1 1.0:2"
     assert "reusing the finished training of" in caplog.text
     assert sorted(map(str, notes.epochs)) == sorted(map(str, first))

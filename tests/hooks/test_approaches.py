@@ -41,20 +41,20 @@ def compared() -> list[str]:
 
 def test_a_plain_run_has_the_shipped_approaches():
     context_of("base")
-    assert compared() == ["cyclegan", "ilastik", "levit_128s", "resnet18"]
+    assert compared() == ["cyclegan", "efficientnet_lite0", "ilastik", "lite0_vit", "resnet18"]
     assert tags_of("__default__") == {f"approach.{name}" for name in compared()}
 
 
 def test_an_environment_names_its_own():
     context = context_of("benchmark")
-    networks = ["resnet18", "resnet18_bins", "resnet18_study"]
+    networks = ["efficientnet_lite0", "resnet18", "resnet18_bins", "resnet18_study"]
     assert compared() == networks
     assert tags_of("__default__") == {f"approach.{name}" for name in networks}
     assert "gan_translation" in registry  # on request
     typed = context.params
     assert isinstance(typed["resnet18_study"], RegressionParams)
     context_of("base")
-    assert "levit_128s" in compared()  # another environment in the same process
+    assert "lite0_vit" in compared()  # another environment in the same process
 
 
 def test_the_command_line_chooses_approaches_and_protocol():

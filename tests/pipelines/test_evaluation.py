@@ -34,6 +34,8 @@ from tumor_ratio.pipelines.evaluation import (
 from tumor_ratio.pipelines.evaluation.examples import BEST, WORST, pick_examples
 from tumor_ratio.pipelines.evaluation.params import EvaluationParams
 from tumor_ratio.pipelines.stress.params import StressParams
+from tumor_ratio.reporting.results_text import WIDTH
+from tumor_ratio.reporting.stamps import TRUE_TRANSFORM
 
 SIDE_PX, MPP, SLIDE_PX, TILE_PX = 56, 1.0, 448, 224
 SPLITS = ["train"] * 5 + ["validation"] * 2 + ["test"] * 4
@@ -257,8 +259,9 @@ def page_of(world, found, params=PARAMS) -> str:
 
 def text_of(world, found, params=PARAMS) -> str:
     return report.write_results_table(
-        world.cohort, world.patches, found.scores, found.approaches, found.compared, params
-    )
+        world.cohort, world.patches, found.scores, found.approaches, found.compared, found.paired,
+        params,
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -387,6 +390,25 @@ def test_results_text_stands_on_its_own(world, found):
     assert "TRAINED ON SYNTHETIC IMAGES" in text
     assert "Circular evidence" in text
     assert text.index("resnet18  ") < text.index("training_median  ") < text.index("oracle  ")
+    assert text.startswith("The approach: resnet18 estimates the ratio measured on")
+    assert max(map(len, text.splitlines())) <= WIDTH
+
+
+def test_text_and_report_say_no_share_against_the_median_without_its_interval_or_p(world, found):
+    for told in (text_of(world, found), page_of(world, found)):
+        shares = re.findall(r"\d+% (?:less|more)(.{12})", " ".join(told.split()))
+        assert shares
+        assert all("difference" in after or ", p " in after for after in shares)
+        assert "below the training median" not in told
+
+
+def test_pairs_of_phantoms_lie_by_the_true_transform_and_that_is_said(world, found, real_world):
+    for told in (text_of(world, found), page_of(world, found)):
+        assert TRUE_TRANSFORM in " ".join(told.split())
+    real = evaluate(real_world, resnet18=real_world.network)
+    for told in (text_of(real_world, real), page_of(real_world, real)):
+        assert "true transform" not in told
+        assert "synthetic" not in told
 
 
 def test_report_carries_its_stamps_and_asks_for_nothing_outside(world, found):

@@ -7,7 +7,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from tumor_ratio.metrics.sign_flips import MOST_EXACT, N_DRAWS
-from tumor_ratio.reporting.answer import answer_of
+from tumor_ratio.reporting.answer import answer_of, key_figures, with_tests
 from tumor_ratio.reporting.cohort_tables import failures_table, tile_table
 from tumor_ratio.reporting.definitions import DEFINITIONS
 from tumor_ratio.reporting.figures.confusion import draw_confusion
@@ -24,7 +24,7 @@ from tumor_ratio.reporting.html_report import (
 )
 from tumor_ratio.reporting.images import image_uri
 from tumor_ratio.reporting.report_tables import primary_table
-from tumor_ratio.reporting.results_text import interval, number, p_value, percent, results_text
+from tumor_ratio.reporting.results_text import WIDTH, interval, number, p_value, results_text
 from tumor_ratio.reporting.stamps import RESEARCH_USE
 from tumor_ratio.reporting.study import STUDY_CAVEATS, STUDY_ROWS
 from tumor_ratio.reporting.undefined import Figures, undefined_in_views, undefined_notes
@@ -43,6 +43,7 @@ def scores_of(maes: dict[str, float]) -> pd.DataFrame:
         for unit in ("region", "slide"):
             for metric in METRICS:
                 value = {"mae": mae, "gain_mae": 0.2 - mae, "skill_mae": math.nan}.get(metric, 0.5)
+                around = {"gain_mae": (value - 0.06, value + 0.06)}.get(metric, (0.0, 1.0))
                 rows.append(
                     [
                         approach,
@@ -52,8 +53,7 @@ def scores_of(maes: dict[str, float]) -> pd.DataFrame:
                         *HEADLINE[2:],
                         metric,
                         value,
-                        0.0,
-                        1.0,
+                        *around,
                         3,
                         9,
                     ]
@@ -79,6 +79,21 @@ def approaches_of(roles: dict[str, str], reasons: dict[str, str] | None = None) 
             "reason": [reasons.get(name, "") for name in roles],
         }
     )
+
+
+def paired_of(p_holm: dict[str, float], headline: Headline = HEADLINE) -> pd.DataFrame:
+    rows = [
+        {"approach_a": name, "approach_b": other, **headline._asdict(), "p_holm": p}
+        for name, p in p_holm.items()
+        for other in ("training_median", "ridge")
+    ]
+    columns = ["approach_a", "approach_b", *Headline._fields, "p_holm"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def with_p(scores, approaches, p_holm: dict[str, float], headline=HEADLINE) -> pd.DataFrame:
+    table = headline_table(scores, approaches, headline)
+    return with_tests(table, paired_of(p_holm, headline), headline)
 
 
 MAES = {"training_median": 0.2, "net": 0.1, "ridge": 0.15, "oracle": 0.05}
@@ -112,29 +127,123 @@ def test_metrics_leave_out_what_is_undefined(approaches):
     assert len({frozenset(values) for values in metrics.values()}) == 1
 
 
-def test_text_columns_line_up_and_notes_follow(approaches):
-    text = results_text(
-        scores_of(MAES), approaches, HEADLINE,
-        region_um=56.0, confidence=0.95, notes=["few slides"], stamps=[RESEARCH_USE],
+def text_of(table, approaches, headline=HEADLINE, **options) -> str:
+    given = {"region_um": 56.0, "confidence": 0.95, "notes": [], "stamps": [], "answer": []}
+    return results_text(table, approaches, headline, **given | options)
+
+
+def test_words_come_first_columns_line_up_and_terms_are_explained(approaches):
+    table = with_p(scores_of(MAES), approaches, {"net": 0.0123})
+    text = text_of(
+        table, approaches, answer=["net’s is best, 56 µm."], notes=["few slides"],
+        stamps=[RESEARCH_USE],
     )  # fmt: skip
     lines = text.splitlines()
+    assert lines[0] == "net's is best, 56 um."
     header = next(line for line in lines if line.startswith("approach"))
-    row = next(line for line in lines if line.startswith("net"))
+    row = next(line for line in lines if line.startswith("net "))
     assert header.index("MAE") + len("MAE") == row.index("0.100") + len("0.100")
-    assert " -50% " in row  # less than the median's: better
+    assert "-0.100  [-0.160, -0.040]  0.0123" in row  # less than the median's: better
+    assert row.endswith("  what it saw")
+    assert "%" not in row
+    ridge = next(line for line in lines if line.startswith("ridge "))
+    assert "-0.050   [-0.110, 0.010]       -" in ridge  # not tested
     assert "not scored: late: no predictions: it did not run" in text
     assert "- few slides" in text
     assert RESEARCH_USE in " ".join(text.split())
+    for term in (
+        "MAE",
+        "interval",
+        "vs median",
+        "p",
+        "skill",
+        "oracle",
+        "ridge",
+        "raw, calibrated",
+    ):
+        assert any(line.startswith(f"{term}: ") for line in lines), term
+    assert max(map(len, lines)) <= WIDTH
 
 
-def test_answer_names_the_best_model_and_what_stands_beside_it(approaches):
-    table = headline_table(scores_of(MAES), approaches, HEADLINE)
-    first, second = answer_of(table, HEADLINE, 56.0)
-    assert "net estimates" in first
-    assert "50% below the training median" in first
-    assert "ridge: 25% below" in second
-    assert "oracle: 75% below" in second
-    assert "net" not in second
+def test_what_an_approach_learned_from_goes_on_below(approaches):
+    long = "squares of both stains, drawn by their ratio, paired by their local stain, " * 2
+    table = with_p(scores_of(MAES), approaches.assign(supervision=long), {})
+    text = text_of(table, approaches)
+    assert max(map(len, text.splitlines())) <= WIDTH
+    assert text.count("drawn") == 8
+
+
+ROLES_OF_THREE = {"net": "model", "other": "model", "third": "model", "training_median": "baseline"}
+
+
+@pytest.mark.parametrize(
+    ("mae", "p_holm", "verdict"),
+    [
+        (0.1, 0.01, "beyond chance"),
+        (0.1, 0.05, "not beyond chance"),  # the interval excludes 0, the test is not below 0.05
+        (0.15, 0.01, "not beyond chance"),  # the interval includes 0
+        (0.1, math.nan, "not tested: too few slides"),
+    ],
+)
+def test_the_best_is_beyond_chance_by_interval_and_test(mae, p_holm, verdict):
+    approaches = approaches_of(ROLES_OF_THREE)
+    table = with_p(scores_of({"net": mae, "training_median": 0.2}), approaches, {"net": p_holm})
+    first, second, *rest = answer_of(table, HEADLINE, 56.0, 0.95, synthetic=False)
+    assert first == (
+        "The approach: net estimates the ratio measured on the neighbouring Ki-67 section, a share "
+        f"from 0 to 1, and is off by {mae:.3f} on average (mean absolute error; 3 test slides, "
+        "9 regions, 56 µm wide)."
+    )
+    gain = 0.2 - mae
+    p = f", p = {p_holm:.4f}" if math.isfinite(p_holm) else ""
+    assert second == (
+        "Always answering the median of the training slides is off by 0.200: net’s error is "
+        f"{gain / 0.2:.0%} less (difference {-gain:.3f}, 95% interval [{-gain - 0.06:.3f}, "
+        f"{-gain + 0.06:z.3f}]{p}), {verdict}."
+    )
+    assert rest == []
+
+
+def test_the_others_are_grouped_by_what_is_beyond_chance():
+    approaches = approaches_of(ROLES_OF_THREE | {"fourth": "model", "oracle": "ceiling"})
+    maes = {
+        "net": 0.1, "other": 0.11, "third": 0.19, "fourth": 0.3, "training_median": 0.2,
+        "oracle": 0.05,
+    }  # fmt: skip
+    p_holm = {"net": 0.001, "other": 1e-6, "third": 0.5, "fourth": 0.02}
+    table = with_p(scores_of(maes), approaches, p_holm)
+    said = answer_of(table, HEADLINE, math.nan, 0.95, synthetic=True)
+    assert said[0].startswith("Best of 4 approaches: net estimates")
+    assert said[2] == (
+        "Also better than that constant, beyond chance: other, off by 0.110, 45% less (difference "
+        "-0.090, 95% interval [-0.150, -0.030], p <0.0001)."
+    )
+    assert said[3].startswith("Worse than it, beyond chance: fourth, off by 0.300, 50% more (")
+    assert said[4].startswith("Neither better nor worse than it beyond chance: third, off by 0.190")
+    assert said[5].startswith("The oracle, which is told the H&E section’s true nuclei, is off by")
+    assert "synthetic" in said[6]
+    for sentence in said:
+        assert sentence.count("% less") + sentence.count("% more") == sentence.count(", p ")
+
+
+def test_large_numbers_say_p_or_interval_beside_each_share(approaches):
+    table = with_p(scores_of(MAES), approaches, {"net": 0.0123})
+    beside = {key.label: key.beside for key in key_figures(table)}
+    assert beside == {
+        "MAE, net": "beside the median’s: 50% less, p = 0.0123",
+        "MAE, training_median": "the constant to beat",
+        "MAE, ridge": "beside the median’s: 25% less, difference [-0.110, 0.010]",
+        "MAE, oracle": "beside the median’s: 75% less, difference [-0.210, -0.090]",
+    }
+
+
+def test_nothing_to_score_is_said():
+    approaches = approaches_of({"net": "model"}, {"net": "no predictions"})
+    scores = scores_of({"net": 0.1}).iloc[:0]
+    table = with_p(scores, approaches, {})
+    (only,) = answer_of(table, HEADLINE, 56.0, 0.95, synthetic=True)
+    assert only.startswith("No model could be scored")
+    assert "No approach could be compared." in text_of(table, approaches)
 
 
 def test_answer_and_title_name_what_is_compared(approaches):
@@ -142,12 +251,11 @@ def test_answer_and_title_name_what_is_compared(approaches):
     scores = scores_of(MAES).assign(
         reference="he_true", output="calibrated", n_slides=1, n_regions=1
     )
-    first, *_ = answer_of(headline_table(scores, approaches, other), other, 56.0)
-    assert first.startswith("On 1 test slide (1 region, 56 µm wide) net, calibrated, estimates ")
-    assert "the true ratio of the H&E section itself" in first
-    text = results_text(
-        scores, approaches, other, region_um=56.0, confidence=0.95, notes=[], stamps=[]
-    )
+    table = with_p(scores, approaches, {}, other)
+    first, *_ = answer_of(table, other, 56.0, 0.95, synthetic=False)
+    assert first.startswith("The approach: net, calibrated, estimates the true ratio of the H&E ")
+    assert "1 test slide, 1 region, 56 µm wide" in first
+    text = text_of(table, approaches, other)
     assert "agreement with the true ratio of the H&E section itself" in text
     assert "1 test slide, 1 selected region (56 um wide)" in text
 
@@ -155,9 +263,7 @@ def test_answer_and_title_name_what_is_compared(approaches):
 def test_numbers_and_dashes():
     assert number(math.nan) == "-"
     assert number(0.12345) == "0.123"
-    assert percent(-0.0) == "0%"
-    assert percent(-0.254) == "-25%"
-    assert percent(math.inf) == "-"
+    assert interval(0.123, 0.456, 2) == "[0.12, 0.46]"
     assert interval(math.nan, 1.0) == ""
     assert number(-0.0004) == number(-0.0) == "0.000"
     assert number(-0.00005, 4) == "-0.0001"
@@ -298,10 +404,13 @@ def test_the_studys_table_comes_with_its_caveats():
 
 
 def test_the_primary_table_has_a_group_a_role_and_gains_in_their_columns(approaches):
-    table = primary_table(headline_table(scores_of(MAES), approaches, HEADLINE))
+    table = primary_table(with_p(scores_of(MAES), approaches, {"net": 0.0123}))
     rows = {row[0]: dict(zip(table.header, row, strict=True)) for row in table.rows}
     assert list(rows) == ["net", "training_median", "ridge", "oracle"]
     assert table.marked == {0, 1, 3}
-    assert rows["net"]["against median"] == "-50%"
+    assert rows["net"]["against median"] == "-0.100"
+    assert rows["net"]["interval of it"] == "[-0.160, -0.040]"
+    assert rows["net"]["p (Holm)"] == "0.0123"
+    assert rows["oracle"]["p (Holm)"] == "-"
     assert rows["net"]["gain over ridge’s"] == "2.0"
     assert rows["oracle"]["gain over ridge’s"] == "3.0"

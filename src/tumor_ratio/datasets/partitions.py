@@ -17,9 +17,9 @@ from tumor_ratio.datasets.errors import NotMadeYetError, StepFailedError
 from tumor_ratio.datasets.failures import failures_file, read_failures, write_failures
 from tumor_ratio.datasets.fingerprint import canonical_json, fingerprint
 from tumor_ratio.datasets.partition_folder import PartitionFolder, PartitionRef
-from tumor_ratio.datasets.progress import progress
 from tumor_ratio.datasets.project_root import from_root, project_root
 from tumor_ratio.datasets.worker import Outcome
+from tumor_ratio.progress import progress
 from tumor_ratio.steps import SlideTasks
 
 logger = logging.getLogger(__name__)
@@ -83,6 +83,8 @@ class SlidePartitions(AbstractDataset[SlideTasks, dict[str, PartitionRef]]):
         self._cluster = check_cluster(cluster)
         self._allowed_failures = allowed_failures
         self._pipeline = pipeline
+        self.told = ""
+        """What the last save did, in a few words."""
         self.metadata = metadata
 
     @property
@@ -125,6 +127,7 @@ class SlidePartitions(AbstractDataset[SlideTasks, dict[str, PartitionRef]]):
                 len(failed),
             ),
         )
+        self.told = _told(len(data), len(data) - len(pending), len(failed))
         self._check_share(failed, len(data))
         new = {name: o.value for name, o in outcomes.items() if not o.failed}
         self._folder.write_index((name for name in data if name not in failed), new)
@@ -220,3 +223,14 @@ class SlidePartitions(AbstractDataset[SlideTasks, dict[str, PartitionRef]]):
             "workers": self._workers,
             "cluster": self._cluster,
         }
+
+
+def _told(slides: int, reused: int, failed: int) -> str:
+    """32 slides; 32 slides, reused; 32 slides, 20 reused, 1 failed."""
+    again = "reused" if reused == slides else f"{reused} reused"
+    parts = [
+        "1 slide" if slides == 1 else f"{slides} slides",
+        again if reused else "",
+        f"{failed} failed" if failed else "",
+    ]
+    return ", ".join(part for part in parts if part)

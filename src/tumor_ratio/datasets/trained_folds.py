@@ -22,11 +22,13 @@ from tumor_ratio.datasets.trainings import (
     TrainTask,
     finished_model,
     forget_latest,
+    is_reused,
     metrics_of,
     prefixed,
     publish_model,
     read_history,
     read_latest,
+    told_of,
     train_or_reuse,
 )
 
@@ -66,6 +68,8 @@ class TrainedFoldsDataset(AbstractDataset[Mapping[str, TrainTask], dict[str, Mod
         self._retrain = retrain
         self._pipeline = pipeline
         self._log_model = log_model
+        self.told = ""
+        """What the last save did, in a few words."""
         self.metadata = metadata
 
     def save(self, data: Mapping[str, TrainTask]) -> None:
@@ -83,6 +87,9 @@ class TrainedFoldsDataset(AbstractDataset[Mapping[str, TrainTask], dict[str, Mod
         keys = {name: fingerprint(task, project_root(self._path)) for name, task in data.items()}
         forget_latest(self._path)
         prefixes = _prefixes(data)
+        self.told = told_of(
+            [is_reused(self._path, key, retrain=self._retrain) for key in keys.values()]
+        )
         models = {
             name: train_or_reuse(
                 task, self._path, keys[name], retrain=self._retrain, prefix=prefixes[name]

@@ -21,10 +21,12 @@ from tumor_ratio.datasets.trainings import (
     TrainTask,
     finished_model,
     forget_latest,
+    is_reused,
     metrics_of,
     publish_model,
     read_history,
     read_latest,
+    told_of,
     train_or_reuse,
 )
 
@@ -69,6 +71,8 @@ class TrainedModelDataset(AbstractDataset[TrainTask, ModelRef]):
         self._pipeline = pipeline
         self._publish = tuple(publish)
         self._published_as = published_as
+        self.told = ""
+        """What the last save did, in a few words."""
         self.metadata = metadata
 
     def save(self, data: TrainTask) -> None:
@@ -81,6 +85,7 @@ class TrainedModelDataset(AbstractDataset[TrainTask, ModelRef]):
         """
         key = fingerprint(data, project_root(self._path))
         forget_latest(self._path)
+        self.told = told_of([is_reused(self._path, key, retrain=self._retrain)])
         model = train_or_reuse(data, self._path, key, retrain=self._retrain)
         tracking.log_metrics(metrics_of(model))
         publish_model(model, self._publish, self._published_as)

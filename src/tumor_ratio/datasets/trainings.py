@@ -103,11 +103,25 @@ def train_or_reuse(
     card = _read_json(folder / CARD)
     if card.get("fingerprint") != key:
         return ModelRef(folder, _train(task, folder, key, prefix))
-    logger.info("%s: reusing the finished training of %s", path.name, folder)
+    logger.getChild("reused").info("%s: reusing the finished training of %s", path.name, folder)
     tracking.log_history(prefixed(read_history(folder), prefix))
     if card["mlflow_run_id"] not in ("", tracking.current_run_id()):
         tracking.set_tags({f"{prefix}trained_in": card["mlflow_run_id"]})
     return ModelRef(folder, card)
+
+
+def is_reused(path: Path, key: str, *, retrain: bool = False) -> bool:
+    """Whether `train_or_reuse` would take a finished training."""
+    card = _read_json(path / key[:16] / CARD)
+    return not retrain and card.get("fingerprint") == key
+
+
+def told_of(reused: Sequence[bool]) -> str:
+    """In a few words which of some trainings are finished ones; empty where none is."""
+    if len(reused) == 1:
+        return "reused" if reused[0] else ""
+    again = "reused" if all(reused) else f"{sum(reused)} reused"
+    return f"{len(reused)} trainings" + (f", {again}" if any(reused) else "")
 
 
 def publish_model(

@@ -11,7 +11,6 @@ from kedro.io import AbstractDataset
 
 from tumor_ratio.atomic import remove_unfinished
 from tumor_ratio.datasets.errors import NotMadeYetError
-from tumor_ratio.datasets.progress import progress
 from tumor_ratio.imaging.readers import RgbImage
 from tumor_ratio.imaging.unpaired_folders import (
     FOLDERS,
@@ -21,6 +20,7 @@ from tumor_ratio.imaging.unpaired_folders import (
     export_unpaired,
     open_unpaired,
 )
+from tumor_ratio.progress import progress
 from tumor_ratio.reporting.stamps import RESEARCH_USE
 
 logger = logging.getLogger(__name__)

@@ -21,6 +21,8 @@ from scipy.ndimage import maximum_filter
 from threadpoolctl import threadpool_limits
 
 from tumor_ratio.errors import ModelUnavailableError
+from tumor_ratio.imaging.channels import darkest_channel
+from tumor_ratio.models.native_notices import without_notices
 from tumor_ratio.models.segmenter import CARD_FILE, Segmentation, StainKind
 from tumor_ratio.models.star_polygons import draw_stars
 
@@ -45,8 +47,8 @@ def import_stardist() -> tuple[Any, Any]:
     TensorFlow takes as many threads as `TF_NUM_INTRAOP_THREADS` or else `OMP_NUM_THREADS` says:
     with several worker processes, cores / workers each.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with contextlib.redirect_stderr(io.StringIO()):
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # errors are shown
+    with without_notices(), contextlib.redirect_stderr(io.StringIO()):
         import tensorflow as tf
         from stardist import models as stardist_models
     threads = os.environ.get("TF_NUM_INTRAOP_THREADS") or os.environ.get("OMP_NUM_THREADS")
@@ -204,7 +206,7 @@ def is_blank(rgb: NDArray[np.uint8]) -> bool:
 
     The darkest channel is averaged over 4 x 4 pixels first, so that noise does not count.
     """
-    darkest = rgb.min(axis=2)
+    darkest = darkest_channel(rgb)
     height, width = (side - side % 4 for side in darkest.shape)
     if height == 0 or width == 0:
         return bool((darkest >= BLANK_LEVEL).all())

@@ -9,10 +9,10 @@ import pandas as pd
 from tumor_ratio.reporting.headline import ROLES, Headline, pick
 from tumor_ratio.reporting.html_report import Table
 from tumor_ratio.reporting.results_text import (
+    difference_cells,
     interval,
     number,
     p_value,
-    percent,
     secondary_cells,
 )
 
@@ -22,12 +22,12 @@ def primary_table(table: pd.DataFrame) -> Table:
 
     Parameters
     ----------
-    table : what `headline_table` gives.
+    table : what `answer.with_tests` gives.
     """
     header = (
         "approach", "learned from", "MAE (primary)", "interval", "against median",
-        "gain over ridge’s", "skill", "MSE", "≤ 0.05", "≤ 0.1", "≤ 0.2", "bin accuracy", "balanced",
-        "slide MAE",
+        "interval of it", "p (Holm)", "gain over ridge’s", "skill", "MSE", "≤ 0.05", "≤ 0.1",
+        "≤ 0.2", "bin accuracy", "balanced", "slide MAE",
     )  # fmt: skip
     rows = [
         (
@@ -35,7 +35,7 @@ def primary_table(table: pd.DataFrame) -> Table:
             str(row["supervision"]),
             number(row["region_mae"]),
             interval(row["region_mae_lower"], row["region_mae_upper"]),
-            percent(-row["relative_gain_mae"]),
+            *difference_cells(row),
             number(row["gain_over_ridge"], 1),
             *secondary_cells(row),
         )

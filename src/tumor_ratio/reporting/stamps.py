@@ -34,6 +34,12 @@ CIRCULAR = (
 )
 """Beside every score of a model that was trained and tested on phantoms."""
 
+TRUE_TRANSFORM = (
+    "The two sections of a phantom pair are laid on one another by the true transform, not by a "
+    "registration; all scores assume it."
+)
+"""Beside scores on phantoms, as long as sections are not registered."""
+
 
 def stamps_for(training_data: TrainingData) -> tuple[str, ...]:
     """The stamps of an output that comes from a model trained on `training_data`.

@@ -19,6 +19,7 @@ from tumor_ratio.pipelines.evaluation.examples import (
 )
 from tumor_ratio.pipelines.evaluation.nodes import headline_of
 from tumor_ratio.pipelines.evaluation.params import EvaluationParams
+from tumor_ratio.reporting.answer import against_median
 from tumor_ratio.reporting.approach_tables import (
     bin_table,
     correlation_columns,
@@ -28,7 +29,7 @@ from tumor_ratio.reporting.approach_tables import (
 )
 from tumor_ratio.reporting.html_report import Block, Example, Picture, Section
 from tumor_ratio.reporting.images import photo_uri
-from tumor_ratio.reporting.results_text import interval, number, percent
+from tumor_ratio.reporting.results_text import interval, number
 from tumor_ratio.reporting.undefined import undefined_notes
 
 NEIGHBOURS = (
@@ -55,7 +56,7 @@ def approach_sections(world: Compared, table: pd.DataFrame) -> list[Section]:
     Parameters
     ----------
     world : the tables.
-    table : what `headline_table` gives.
+    table : what `answer.with_tests` gives.
     """
     models = [str(name) for name in table.index[table["role"] == "model"]]
     return [
@@ -69,7 +70,8 @@ def _blocks(world: Compared, name: str, row: pd.Series) -> list[Block]:
     bounds = interval(row["region_mae_lower"], row["region_mae_upper"])
     said = (
         f"Learned from: {row['supervision']}. MAE {number(row['region_mae'])} {bounds}".rstrip()
-        + f", {percent(-row['relative_gain_mae'])} against the training median’s."
+        + "; beside always answering the training median: "
+        + f"{against_median(row, world.params.confidence)}."
     )
     secondary = (
         "The first row’s first number is the primary endpoint; all other numbers are secondary. "

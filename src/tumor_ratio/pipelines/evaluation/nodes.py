@@ -153,7 +153,7 @@ def _listed(
 
 
 def _account(account: Mapping[str, str]) -> tuple[str, str]:
-    return account.get("supervision", REGION_RATIOS), account.get("reason", "")
+    return account.get("supervision") or REGION_RATIOS, account.get("reason", "")
 
 
 def compare_approaches(

@@ -9,9 +9,6 @@ from kedro.pipeline import Node, Pipeline
 
 from tumor_ratio.pipelines.evaluation import agreement_figures, figures, nodes, pairs, report
 
-WITH_ACCOUNT = ("ilastik", "cyclegan")
-"""Approaches that say themselves what they learned from, and why they have no answer."""
-
 
 def create_pipeline(approaches: Sequence[str]) -> Pipeline:
     """From the predictions of all approaches to scores, figures and the report.
@@ -87,7 +84,15 @@ def create_pipeline(approaches: Sequence[str]) -> Pipeline:
             ),
             Node(
                 report.write_results_table,
-                ["cohort", "patches", "scores", "approaches", "compared_regions", params],
+                [
+                    "cohort",
+                    "patches",
+                    "scores",
+                    "approaches",
+                    "compared_regions",
+                    "paired_comparisons",
+                    params,
+                ],
                 "results_table",
                 name="write_results_table",
             ),
@@ -176,12 +181,6 @@ def create_pipeline(approaches: Sequence[str]) -> Pipeline:
     )
 
 
-def _accounts(approaches: Sequence[str]) -> dict[str, str]:
-    return {
-        nodes.ACCOUNT_OF + each: f"{each}.account" for each in WITH_ACCOUNT if each in approaches
-    }
-
-
 def _collect_predictions(approaches: Sequence[str]) -> Node:
     """The node that reads every approach's own table, which lies in the approach's namespace."""
     inputs = {
@@ -189,7 +188,7 @@ def _collect_predictions(approaches: Sequence[str]) -> Node:
         "oracle_predictions": "oracle_predictions",
         "region_truths": "region_truths",
         **{name: f"{name}.predictions" for name in approaches},
-        **_accounts(approaches),
+        **{nodes.ACCOUNT_OF + each: f"{each}.account" for each in approaches},
     }
     with warnings.catch_warnings():
         # Kedro warns of dots in names that a node outside their namespace reads, as this one must.

@@ -20,7 +20,7 @@ from tumor_ratio.pipelines.evaluation.params import EvaluationParams
 from tumor_ratio.pipelines.evaluation.provenance import data_section
 from tumor_ratio.pipelines.evaluation.results_section import lost_of, results_section
 from tumor_ratio.pipelines.evaluation.study_section import study_section
-from tumor_ratio.reporting.answer import answer_of, key_figures
+from tumor_ratio.reporting.answer import answer_of, key_figures, with_tests
 from tumor_ratio.reporting.figures.nuclei_overlay import draw_nuclei_tiles
 from tumor_ratio.reporting.figures.threshold_sensitivity import draw_sensitivity
 from tumor_ratio.reporting.headline import headline_table, value_of
@@ -28,6 +28,7 @@ from tumor_ratio.reporting.html_report import Report, render_report
 from tumor_ratio.reporting.images import figure_photo_uri, figure_uri
 from tumor_ratio.reporting.lost_regions import lost_regions_note
 from tumor_ratio.reporting.results_text import counted, results_text
+from tumor_ratio.reporting.stamps import TRUE_TRANSFORM
 
 
 def write_results_table(
@@ -36,17 +37,22 @@ def write_results_table(
     scores: pd.DataFrame,
     approaches: pd.DataFrame,
     compared_regions: pd.DataFrame,
+    paired_comparisons: pd.DataFrame,
     params: EvaluationParams,
 ) -> str:
-    """The primary comparison as plain text."""
-    table = headline_table(scores, approaches, headline_of(params))
+    """The primary comparison in plain words, and as a table."""
+    headline = headline_of(params)
+    table = headline_table(scores, approaches, headline)
+    table = with_tests(table, paired_comparisons, headline)
+    synthetic = figures.training_data(cohort) == "phantom"
     return results_text(
-        scores,
+        table,
         approaches,
-        headline_of(params),
+        headline,
+        answer=answer_of(table, headline, math.nan, params.confidence, synthetic=synthetic),
         region_um=region_side_um(patches),
         confidence=params.confidence,
-        notes=comparison_notes(table, compared_regions, approaches, params),
+        notes=comparison_notes(table, compared_regions, approaches, params, synthetic=synthetic),
         stamps=figures.stamps_of(cohort),
     )
 
@@ -75,7 +81,9 @@ def write_report(
     """The report as one self-contained page."""
     headline = headline_of(params)
     table = headline_table(scores, approaches, headline)
-    notes = comparison_notes(table, compared_regions, approaches, params)
+    table = with_tests(table, paired_comparisons, headline)
+    synthetic = figures.training_data(cohort) == "phantom"
+    notes = comparison_notes(table, compared_regions, approaches, params, synthetic=synthetic)
     compared = Compared(cohort, patches, ihc_nuclei, compared_regions, approaches, scores, params)
     hashed = {
         "patches": patches,
@@ -100,7 +108,7 @@ def write_report(
             title="Tumor ratio from H&E: evaluation",
             subtitle=_subtitle(cohort, side_um, params),
             stamps=figures.stamps_of(cohort),
-            answer=answer_of(table, headline_of(params), side_um),
+            answer=answer_of(table, headline, side_um, params.confidence, synthetic=synthetic),
             key_figures=key_figures(table),
             sections=[
                 results_section(
@@ -163,11 +171,14 @@ def comparison_notes(
     compared_regions: pd.DataFrame,
     approaches: pd.DataFrame,
     params: EvaluationParams,
+    *,
+    synthetic: bool,
 ) -> list[str]:
-    """What a reader must know of it: lost regions, few slides, undefined skill, no weights."""
+    """What a reader must know of it: how pairs lie, lost regions, few slides, undefined skill."""
     if table.empty:
         return []
-    notes = lost_regions_note(lost_of(compared_regions, approaches, params))
+    notes = [TRUE_TRANSFORM] if synthetic else []
+    notes += lost_regions_note(lost_of(compared_regions, approaches, params))
     slides = int(table["n_slides"].max())
     if slides < 5:
         notes.append(

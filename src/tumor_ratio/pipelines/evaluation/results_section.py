@@ -10,6 +10,7 @@ from tumor_ratio.metrics.sign_flips import smallest_p
 from tumor_ratio.pipelines.evaluation import agreement_figures, figures
 from tumor_ratio.pipelines.evaluation.nodes import headline_of
 from tumor_ratio.pipelines.evaluation.params import EvaluationParams
+from tumor_ratio.reporting.answer import with_tests
 from tumor_ratio.reporting.comparison_tables import differences
 from tumor_ratio.reporting.headline import headline_table, pick
 from tumor_ratio.reporting.html_report import Block, Section
@@ -37,6 +38,7 @@ def results_section(
     """Primary table, what was not scored, differences in pairs, and where the error comes from."""
     headline = headline_of(params)
     table = headline_table(scores, approaches, headline)
+    table = with_tests(table, paired_comparisons, headline)
     missing = not_scored(approaches)
     named = [f"{name} was not scored: {reason}." for name, reason in missing]
     said = (

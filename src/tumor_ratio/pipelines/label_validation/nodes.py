@@ -13,7 +13,6 @@ from kedro.utils import find_kedro_project
 from matplotlib.figure import Figure
 
 from tumor_ratio.cohort.pair import SlidePair
-from tumor_ratio.datasets.progress import progress
 from tumor_ratio.errors import ConfigurationError, SlideError
 from tumor_ratio.imaging.regions import Region, regions_table
 from tumor_ratio.imaging.slide import open_slide
@@ -35,6 +34,7 @@ from tumor_ratio.phantom.pair import render_pair
 from tumor_ratio.phantom.plan import PhantomSlide, plan_phantom
 from tumor_ratio.phantom.truth import truth_nuclei
 from tumor_ratio.pipelines.label_validation.params import LabelValidationParams
+from tumor_ratio.progress import progress
 from tumor_ratio.reporting.figures.label_methods import draw_label_methods
 from tumor_ratio.reporting.figures.nuclei_overlay import NucleiTile, draw_nuclei_tiles
 from tumor_ratio.reporting.stamps import CIRCULAR, NUCLEI_BY_NETWORK, RESEARCH_USE
