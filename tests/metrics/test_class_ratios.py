@@ -1,12 +1,13 @@
 """Ratios and agreement from planted class areas."""
 
+import json
 import math
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from tumor_ratio.metrics.class_ratios import class_ratio
+from tumor_ratio.metrics.class_ratios import ShareMap, class_ratio, fit_share_map
 from tumor_ratio.metrics.section_agreement import section_agreement
 from tumor_ratio.schemas import SectionAgreement
 
@@ -103,3 +104,36 @@ def test_nothing_compared_is_undefined():
     table = section_agreement(empty, empty, places, {"ihc": math.nan})
     assert table["n_regions"].tolist() == [0, 0]
     assert table["mae"].isna().all()
+
+
+def planted_shares(n: int, seed: int) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    nuclei = rng.uniform(2000, 8000, n)
+    ratio = rng.uniform(0, 1, n)
+    return pd.DataFrame({"ratio": ratio, "counted_um2": ratio * nuclei, "nuclei_um2": nuclei})
+
+
+def test_a_map_of_all_shares_is_recovered_whatever_a_few_outliers_say():
+    shares = planted_shares(200, seed=1)
+    planted = ShareMap(0.05, (0.2, 2e-5, 3e-5))
+    measured = planted.apply(shares)
+    measured[::10] = 1.0
+    fitted = fit_share_map(shares, measured, np.ones(200))
+    unseen = planted_shares(50, seed=2)
+    assert np.abs(fitted.apply(unseen) - planted.apply(unseen)).max() < 0.02
+    assert ShareMap.from_record(json.loads(json.dumps(fitted.to_record()))) == fitted
+
+
+def test_shares_that_tell_nothing_give_the_median_not_the_mean():
+    shares = planted_shares(300, seed=3)
+    measured = np.random.default_rng(4).beta(0.3, 2, 300)
+    answers = fit_share_map(shares, measured, np.ones(300)).apply(shares)
+    assert np.abs(answers.mean() - np.median(measured)) < 0.03
+    assert np.mean(measured) > np.median(measured) + 0.06
+
+
+def test_an_undefined_ratio_has_no_answer():
+    shares = planted_shares(3, seed=5)
+    shares.loc[1, "ratio"] = np.nan
+    answers = ShareMap(0.1, (0.5, 0.0, 0.0)).apply(shares)
+    assert np.isnan(answers).tolist() == [False, True, False]

@@ -26,6 +26,7 @@ from tumor_ratio.ilastik.project_writing import LabelledTile, write_project
 from tumor_ratio.imaging.appearance import slide_appearance
 from tumor_ratio.imaging.regions import Region, iter_regions, regions_of, regions_table
 from tumor_ratio.imaging.slide import open_slide
+from tumor_ratio.inference.calibration_areas import area_tasks
 from tumor_ratio.inference.new_slide_calibration import NewSlideCalibration
 from tumor_ratio.inference.predict_slide import predict_regions
 from tumor_ratio.inference.region_model import Reading
@@ -568,13 +569,18 @@ def test_strokes_need_only_the_section_they_are_drawn_on(material):
     assert set(drawn["section"]) == {"ihc"}
 
 
+def shares_of(ids, slides, ratios):
+    """Class shares of regions that are full of nuclei."""
+    ratios = np.array(ratios)
+    areas = {"counted_um2": 1e4 * ratios, "nuclei_um2": 1e4}
+    return pd.DataFrame({"region_id": ids, "slide_id": slides, "ratio": ratios, **areas})
+
+
 def test_maps_are_fitted_on_training_slides_and_calibrated_on_validation_slides(material):
     folds = material["folds"]
     ids = [f"r{index}" for index in range(8)]
     slides = np.repeat(folds["slide_id"].to_numpy(), 2)
-    shares = pd.DataFrame(
-        {"region_id": ids, "slide_id": slides, "ratio": [0.2, 0.4, 0.6, 0.8, 0.3, 0.7, 0.5, np.nan]}
-    )
+    shares = shares_of(ids, slides, [0.2, 0.4, 0.6, 0.8, 0.3, 0.7, 0.5, np.nan])
     labels = pd.DataFrame(
         {
             "region_id": ids,
@@ -604,7 +610,7 @@ def test_validation_slides_count_alike_in_the_second_map():
         }
     )  # fmt: skip
     ids = [f"r{index}" for index in range(6)]
-    shares = pd.DataFrame({"region_id": ids, "slide_id": slides, "ratio": [0.2, 0.8, *[0.5] * 4]})
+    shares = shares_of(ids, slides, [0.2, 0.8, *[0.5] * 4])
     labels = pd.DataFrame(
         {
             "region_id": ids,
@@ -637,9 +643,7 @@ def test_a_new_slide_is_answered_as_the_approach_was_evaluated(material, found, 
         **{name: material[name] for name in ("cohort", "patches", "ratio_labels", "folds")},
         predictions=found["predictions"],
         calibration_areas=classified(
-            nodes.measure_areas(
-                material["cohort"], material["patches"], material["folds"], params()
-            )
+            area_tasks(material["cohort"], material["patches"], material["folds"])
         ),
         slide_appearance={pair.slide_id: appearance for pair in material["cohort"]},
         slide_model=models.load(),

@@ -24,8 +24,7 @@ from tumor_ratio.inference.region_model import (
     RegionModel,
 )
 from tumor_ratio.labelling.pixel_classes import region_class_areas
-from tumor_ratio.metrics.calibration import MonotoneMap
-from tumor_ratio.metrics.class_ratios import class_ratio
+from tumor_ratio.metrics.class_ratios import ShareMap, class_ratio
 from tumor_ratio.models.forest_file import FOREST_FILE, read_forest, write_forest
 from tumor_ratio.models.pixel_classifier import PixelClassifier
 
@@ -73,7 +72,7 @@ class ForestModel(RegionModel):
             self.card["others"],
             min_nuclei_um2=float(self.card["min_nuclei_um2"]),
         )
-        return MonotoneMap.from_record(self.card["share_map"]).apply(shares["ratio"])
+        return ShareMap.from_record(self.card["share_map"]).apply(shares)
 
 
 def write_forest_model(

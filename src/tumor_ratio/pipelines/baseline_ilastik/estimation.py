@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from tumor_ratio.metrics.aggregation import slide_weights
-from tumor_ratio.metrics.calibration import MonotoneMap, fit_monotone
+from tumor_ratio.metrics.calibration import fit_monotone
+from tumor_ratio.metrics.class_ratios import fit_share_map
 from tumor_ratio.metrics.folds import slides_of
 from tumor_ratio.schemas import Predictions
 
@@ -25,39 +25,37 @@ def mapped_predictions(
 
     Parameters
     ----------
-    shares : region_id, slide_id, ratio (NaN where undefined).
+    shares : region_id, slide_id, and what `class_ratio` gives; the ratio is NaN where undefined.
     labels : `tumor_ratio.schemas.RatioLabels` of one method.
     folds : `tumor_ratio.schemas.Folds`.
     protocol : whose first fold says which slides train.
 
     Returns
     -------
-    predictions : `tumor_ratio.schemas.Predictions`: raw through a monotone map fitted on training
-        slides, calibrated through a second one of validation slides, which count alike. Where the
-        share is undefined the answer is the training regions' median. No rows where no training
-        slide has both a share and a label.
+    predictions : `tumor_ratio.schemas.Predictions`: raw through a map of the shares fitted on
+        training slides (`fit_share_map`), calibrated through a monotone one of validation slides;
+        slides count alike in both. Where the ratio is undefined the answer is the training regions'
+        median. No rows where no training slide has both a share and a label.
     maps : their records by split, that median, and how many answers it gave; empty without rows.
     """
     own = labels.set_index("region_id").reindex(shares["region_id"])
     measured = own["tumor_ratio"].to_numpy(dtype=np.float64)
-    weight = own["weight"].to_numpy(dtype=np.float64)
-    if not (weight > 0).any():  # methods that count pixels give no weights
-        weight = np.ones_like(weight)
+    slide_ids = shares["slide_id"].to_numpy()
     training, validation = (
         shares["slide_id"].isin(slides_of(folds, protocol, split)).to_numpy()
         for split in ("train", "validation")
     )
-    values = shares["ratio"].to_numpy(dtype=np.float64)
-    first = _fitted(values, measured, weight, training)
-    if first is None:
+    undefined = shares["ratio"].isna().to_numpy()
+    usable = ~undefined & np.isfinite(measured)
+    if not (usable & training).any():
         return Predictions.empty(), {}
+    taught, checked = usable & training, usable & validation
+    first = fit_share_map(shares[taught], measured[taught], slide_weights(slide_ids[taught]))
     median = float(np.nanmedian(measured[training]))
-    undefined = np.isnan(values)
-    raw = np.where(undefined, median, first.apply(values))
-    usable = validation & ~undefined & np.isfinite(measured)
-    by_slide = np.zeros_like(weight)
-    by_slide[usable] = slide_weights(shares["slide_id"].to_numpy()[usable])
-    second = _fitted(raw, measured, by_slide, usable)
+    raw = np.where(undefined, median, first.apply(shares))
+    second = None
+    if checked.any():
+        second = fit_monotone(raw[checked], measured[checked], slide_weights(slide_ids[checked]))
     calibrated = np.full_like(raw, np.nan) if second is None else second.apply(raw)
     held_out = shares["slide_id"].isin(slides_of(folds, protocol, "validation", "test")).to_numpy()
     table = pd.DataFrame(
@@ -91,20 +89,7 @@ def account_of(card: Mapping[str, Any], maps: Mapping[str, Any]) -> dict[str, st
     counted = ", ".join(card["counted"])
     return {
         # Tables show what stands before the semicolon.
-        "supervision": f"{card['labels_from']}, mapped; the share of {counted} goes through a map "
-        "to region ratios",
+        "supervision": f"{card['labels_from']}, mapped; the shares of {counted} and of all nuclei "
+        "go through a map to region ratios",
         "reason": "" if maps else "no training slide has both a share and a ratio label",
     }
-
-
-def _fitted(
-    values: NDArray[np.float64],
-    measured: NDArray[np.float64],
-    weight: NDArray[np.float64],
-    of_split: NDArray[np.bool_],
-) -> MonotoneMap | None:
-    """The map from values to measured ratios on some regions; None where there are none."""
-    usable = of_split & np.isfinite(values) & np.isfinite(measured) & (weight > 0)
-    if not usable.any():
-        return None
-    return fit_monotone(values[usable], measured[usable], weight[usable])
