@@ -1,4 +1,4 @@
-"""A whole slide through a ResNet18: images a second, the network's share of the time, memory.
+"""A whole slide through the networks of a plain run: images a second, the networks' share, memory.
 
 Beside it a plain loop: the regions stored as PNG, read and computed in float32, one batch after the
 other. It is run on a sample and extrapolated.
@@ -30,11 +30,23 @@ from tumor_ratio.models.devices import ComputeOptions, resolve_compute
 from tumor_ratio.models.normalisation import PatchNormalisation
 from tumor_ratio.models.predictor import Predictor
 from tumor_ratio.models.regressor import build_regressor
-from tumor_ratio.models.regressor_options import BackboneOptions, HeadOptions, architecture_of
+from tumor_ratio.models.regressor_options import (
+    BackboneOptions,
+    HeadOptions,
+    PoolingOptions,
+    architecture_of,
+)
 from tumor_ratio.phantom.pair import render_pair
 from tumor_ratio.phantom.params import PhantomParams
 from tumor_ratio.phantom.plan import plan_phantom
 
+RUNS = (
+    ("resnet18", 0.25),
+    ("resnet18", 0.5),
+    ("efficientnet_lite0", 0.5),
+    ("lite0_vit", 0.5),
+)
+TOKENS = BackboneOptions(pooling=PoolingOptions("transformer", strides=(16,)))
 PATCH_PX = 224
 SLIDE_MPP = 0.25
 SAMPLE = 48
@@ -46,11 +58,11 @@ def prediction(side_px: str = "") -> None:
     folder = Path(tempfile.gettempdir()) / "tumor-ratio-full-size"
     slide = make_slide(folder, int(side_px) if side_px else None)
     print(f"slide of {slide.width_px} x {slide.height_px} px at {slide.mpp} um/px", flush=True)
-    for mpp in (0.25, 0.5):
-        (outcome,) = run_tasks({"slide": (predict, (slide, mpp))}, workers=1)
+    for approach, mpp in RUNS:
+        (outcome,) = run_tasks({"slide": (predict, (slide, approach, mpp))}, workers=1)
         if outcome.failed:
             raise SystemExit(outcome.message)
-        tell(slide, mpp, outcome.value)
+        tell(slide, approach, mpp, outcome.value)
 
 
 def make_slide(folder: Path, side_px: int | None) -> Slide:
@@ -81,10 +93,10 @@ class Timed(Predictor):
         return answers
 
 
-def predict(slide: Slide, mpp: float) -> dict[str, Any]:
+def predict(slide: Slide, approach: str, mpp: float) -> dict[str, Any]:
     """Predict in a worker, whose memory is its own."""
     compute = resolve_compute(ComputeOptions())
-    network = compute.place(_network()).eval()
+    network = compute.place(_network(approach)).eval()
     timed = Timed(network, PatchNormalisation(), compute)
     card = {
         "patch_px": PATCH_PX,
@@ -108,18 +120,18 @@ def predict(slide: Slide, mpp: float) -> dict[str, Any]:
     }
 
 
-def tell(slide: Slide, mpp: float, found: dict[str, Any]) -> None:
+def tell(slide: Slide, approach: str, mpp: float, found: dict[str, Any]) -> None:
     table: pd.DataFrame = found["table"]
     n, seconds = int((table["reason"] == "").sum()), found["seconds"]
     reading = seconds - found["survey"]
     print(
-        f"{mpp} um/px: {n} regions in {seconds:.1f} s ({n / seconds:.1f} images/s; "
+        f"{approach}, {mpp} um/px: {n} regions in {seconds:.1f} s ({n / seconds:.1f} images/s; "
         f"{found['precision']}); overview {found['survey']:.1f} s, then the network works for "
         f"{found['network'] / reading:.0%} of the time; peak memory {found['peak_mb']:.0f} MB",
         flush=True,
     )
     sample = table[table["reason"] == ""].iloc[spread(range(n), SAMPLE)]
-    rate = plain_rate(slide, sample, mpp)
+    rate = plain_rate(slide, sample, approach, mpp)
     print(
         f"    a plain float32 loop over PNG files: {rate:.1f} images/s on {len(sample)} of them, "
         f"so about {n / rate:.0f} s (extrapolated): ours is {n / seconds / rate:.1f} x as fast",
@@ -127,10 +139,10 @@ def tell(slide: Slide, mpp: float, found: dict[str, Any]) -> None:
     )
 
 
-def plain_rate(slide: Slide, sample: pd.DataFrame, mpp: float) -> float:
+def plain_rate(slide: Slide, sample: pd.DataFrame, approach: str, mpp: float) -> float:
     """Images a second of a loop as most write it; writing the files is not counted."""
     device = resolve_compute(ComputeOptions()).device
-    network = _network().to(device).eval()
+    network = _network(approach).to(device).eval()
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder) / f"{index}.png" for index in range(len(sample))]
         for path, x_px, y_px in zip(paths, sample["x_px"], sample["y_px"], strict=True):
@@ -144,7 +156,7 @@ def plain_rate(slide: Slide, sample: pd.DataFrame, mpp: float) -> float:
         return len(paths) / (time.perf_counter() - start)
 
 
-def _network() -> Any:
-    backbone = BackboneOptions()
-    architecture = architecture_of("resnet18", backbone, HeadOptions(), PATCH_PX)
+def _network(approach: str) -> Any:
+    backbone = TOKENS if approach == "lite0_vit" else BackboneOptions()
+    architecture = architecture_of(approach, backbone, HeadOptions(), PATCH_PX)
     return build_regressor(architecture, backbone, seed=0)

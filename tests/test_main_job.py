@@ -20,7 +20,7 @@ from tumor_ratio.reporting.stamps import RESEARCH_USE, SYNTHETIC_STAIN, SYNTHETI
 
 pytestmark = pytest.mark.slow
 
-APPROACHES = ("resnet18", "levit_128s")
+APPROACHES = ("resnet18", "efficientnet_lite0", "lite0_vit")
 TABLES = (
     "03_primary/pair_quality.parquet",
     "04_feature/ratio_labels.parquet",
@@ -28,7 +28,8 @@ TABLES = (
     "07_model_output/ilastik/ihc_ratios.parquet",
     "07_model_output/cyclegan/predictions.parquet",
     "07_model_output/resnet18/predictions.parquet",
-    "07_model_output/levit_128s/predictions.parquet",
+    "07_model_output/efficientnet_lite0/predictions.parquet",
+    "07_model_output/lite0_vit/predictions.parquet",
 )
 
 
@@ -69,7 +70,7 @@ def test_approaches_are_children_with_the_same_metrics(finished: Job) -> None:
     children = [run for run in runs if "mlflow.parentRunId" in run.data.tags]
     names = {run.data.tags["approach"]: set(run.data.metrics) for run in children}
     assert set(APPROACHES) <= set(names)
-    assert names["resnet18"] == names["levit_128s"]
+    assert names["resnet18"] == names["efficientnet_lite0"] == names["lite0_vit"]
     scored = {name for name in names["resnet18"] if name.startswith(("region_", "slide_"))}
     assert scored == names["ilastik"]
     assert scored | {"train_cycle_A", "train_D_B", "val_ratio_error"} <= names["cyclegan"]
@@ -117,8 +118,8 @@ def test_nothing_is_done_twice(finished: Job) -> None:
     assert code == 0, printed[-4000:]
     assert "0 done" in printed
     assert not re.search(r"[1-9]\d* done", printed)
-    # Two networks, the CycleGAN, and the CycleGAN's model for new slides.
-    assert printed.count("reusing the finished training") == 4
+    # Three networks, the CycleGAN, and the CycleGAN's model for new slides.
+    assert printed.count("reusing the finished training") == 5
     assert {name: weights(finished, name) for name in APPROACHES} == before
 
 

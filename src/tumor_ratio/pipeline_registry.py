@@ -19,6 +19,7 @@ from tumor_ratio.pipelines import (
     prediction,
     prediction_validation,
     regression,
+    starting_weights,
     stress,
 )
 
@@ -30,6 +31,7 @@ ON_REQUEST = (
     "nuclei_export",
     "prediction",
     "prediction_validation",
+    "starting_weights",
     "stress",
 )
 """Registered, but not part of a plain `kedro run`."""
@@ -86,6 +88,7 @@ def register_pipelines() -> dict[str, Pipeline]:
         "gan_export": gan_export.create_pipeline(),
         "prediction": prediction.create_pipeline(),
         "prediction_validation": prediction_validation.create_pipeline(),
+        "starting_weights": starting_weights.create_pipeline(),
         "stress": stress.create_pipeline(approaches),
     }
     pipelines = {

@@ -28,6 +28,7 @@ from tumor_ratio.models.regressor_options import (
     BackboneOptions,
     HeadOptions,
     LossOptions,
+    PoolingOptions,
 )
 from tumor_ratio.models.training import make_optimizer
 from tumor_ratio.models.training_options import (
@@ -51,9 +52,21 @@ def random_rgb(n: int, side: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (n, side, side, 3), dtype=np.uint8)
 
 
-def answers(device: str, precision: str = "float32", **options) -> np.ndarray:
+RESNET18 = Architecture("resnet18", 224)
+LITE0 = "tf_efficientnet_lite0"
+ARCHITECTURES = (
+    RESNET18,
+    Architecture(LITE0, 224),
+    Architecture(LITE0, 224, pooling=PoolingOptions("transformer", strides=(16,))),
+    Architecture(LITE0, 224, pooling=PoolingOptions("mean_spread", strides=(8, 16))),
+)
+
+
+def answers(
+    device: str, precision: str = "float32", architecture: Architecture = RESNET18, **options
+) -> np.ndarray:
     settled = compute(device, precision)
-    network = build_regressor(Architecture("resnet18", 224), BackboneOptions(), seed=0)
+    network = build_regressor(architecture, BackboneOptions(), seed=0)
     predictor = Predictor(settled.place(network), PatchNormalisation(), settled, **options)
     return predictor.predict(random_rgb(40, 224))
 
@@ -62,8 +75,10 @@ def test_auto_takes_the_gpu():
     assert resolve_compute(ComputeOptions()).device == "cuda"
 
 
-def test_float32_is_float32_on_both():
-    np.testing.assert_allclose(answers("cuda"), answers("cpu"), rtol=0, atol=1e-5)
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_float32_is_float32_on_both(architecture):
+    found = [answers(device, architecture=architecture) for device in DEVICES]
+    np.testing.assert_allclose(*found, rtol=0, atol=1e-5)
 
 
 def test_bf16_stays_near():

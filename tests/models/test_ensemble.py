@@ -188,6 +188,4 @@ def test_probabilities_of_bins_are_averaged_alike_and_features_are_of_one_networ
     np.testing.assert_allclose(shares.sum(axis=1), 1, atol=1e-6)
     expected = shares @ three.network.bin_ratios.numpy()
     np.testing.assert_allclose(three.predict_source(source), expected, atol=1e-6)
-    np.testing.assert_array_equal(
-        three.features(source), make([0], bins=(0.2, 0.5)).features(source)
-    )
+    np.testing.assert_array_equal(three.seen(source), make([0], bins=(0.2, 0.5)).seen(source))

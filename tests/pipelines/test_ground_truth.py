@@ -356,4 +356,5 @@ def test_a_missing_model_stops_before_any_slide(pair):
 def test_the_pipeline_makes_what_its_neighbours_read():
     pipeline = create_pipeline()
     assert pipeline.inputs() >= {"cohort", "tiles", "tile_quality", "patches"}
-    assert pipeline.outputs() == {"folds", "patch_features", "staining_quality"}
+    outputs = {"calibration_areas", "patch_features", "staining_quality"}
+    assert pipeline.outputs() == outputs

@@ -26,6 +26,7 @@ from tumor_ratio.datasets.trainings import LATEST, ModelRef
 from tumor_ratio.imaging.nuclear_area import hematoxylin_area_um2, hematoxylin_threshold
 from tumor_ratio.imaging.regions import Region, regions_of, regions_table
 from tumor_ratio.imaging.slide import open_slide
+from tumor_ratio.inference.calibration_areas import area_tasks
 from tumor_ratio.inference.new_slide_calibration import FILE_NAME, NewSlideCalibration
 from tumor_ratio.pipelines.regression import nodes
 from tumor_ratio.pipelines.regression.params import RegressionParams
@@ -128,7 +129,7 @@ def card_of(split_of: dict[str, str]) -> dict:
 def calibrate(cohort: Cohort, tables: dict, card: dict, params=PARAMS) -> NewSlideCalibration:
     from tumor_ratio.pipelines.data_processing.nodes import describe_slides
 
-    tasks = nodes.measure_areas(cohort, tables["patches"], tables["folds"], params)
+    tasks = area_tasks(cohort, tables["patches"], tables["folds"])
     areas = {name: Part(pickle.loads(pickle.dumps(task))()) for name, task in tasks.items()}
     described = [*card["slides"]["train"], "v0"]
     looks = {n: Part(task()) for n, task in describe_slides(cohort).items() if n in described}
@@ -166,7 +167,7 @@ def test_a_regions_weight_is_what_prediction_gives_it(tmp_path):
     split_of = slide_names(1)
     cohort = cohort_of(tmp_path / "slides", split_of)
     tables = tables_of(split_of)
-    tasks = nodes.measure_areas(cohort, tables["patches"], tables["folds"], PARAMS)
+    tasks = area_tasks(cohort, tables["patches"], tables["folds"])
     assert list(tasks) == ["x0"]
     found = tasks["x0"]()
     own = regions_of(tables["patches"], "x0")

@@ -18,13 +18,13 @@ from tumor_ratio.cohort.pair import Cohort, SlidePair
 from tumor_ratio.datasets.fingerprint import fingerprint
 from tumor_ratio.datasets.trained_folds import TrainedFoldsDataset
 from tumor_ratio.datasets.trained_model import ModelRef, TrainedModelDataset
-from tumor_ratio.errors import ConfigurationError, SlideError
+from tumor_ratio.errors import ConfigurationError, ModelUnavailableError, SlideError
 from tumor_ratio.imaging.patches import PatchReader
 from tumor_ratio.imaging.regions import Region, iter_regions, regions_of, regions_table
 from tumor_ratio.imaging.slide import open_slide
 from tumor_ratio.metrics.calibration import MonotoneMap
 from tumor_ratio.models.regressor_options import architecture_of
-from tumor_ratio.pipelines.regression import create_pipeline, nodes
+from tumor_ratio.pipelines.regression import SHIPPED, create_pipeline, nodes
 from tumor_ratio.pipelines.regression.params import RegressionParams, SamplingParams
 from tumor_ratio.pipelines.regression.prediction_step import predict_slide
 from tumor_ratio.pipelines.regression.sampling import (
@@ -60,6 +60,9 @@ FAST = {
     "sampling": {"per_bin": None},
     "prediction": {"device": "cpu", "precision": "float32", "threads": 1},
 }
+
+
+TRAINING = {**FAST["training"], "epochs": 1}
 
 
 class Part:
@@ -317,19 +320,20 @@ def test_each_approach_has_its_namespace_tag_and_parameters():
     pipeline = create_pipeline(("resnet18", "mine"))
     assert pipeline.inputs() == {
         *("cohort", "slide_appearance", "patches", "pair_quality", "ihc_nuclei", "ratio_labels"),
-        "folds",
+        *("calibration_areas", "folds"),
         *("params:resnet18", "params:mine"),
     }
-    outputs = {f"{name}.new_slide_calibration" for name in ("resnet18", "mine")}
+    made = ("account", "new_slide_calibration")
+    outputs = {f"{name}.{each}" for name in ("resnet18", "mine") for each in made}
     assert pipeline.outputs() == outputs
     for node in pipeline.nodes:
         assert node.tags == {f"approach.{node.namespace}"}
     names = [node.name for node in pipeline.only_nodes_with_namespaces(["mine"]).nodes]
     assert names == [
-        "mine.measure_areas",
         "mine.sample_patches",
         "mine.sample_parts",
         "mine.train",
+        "mine.describe_approach",
         "mine.predict",
         "mine.calibrate",
         "mine.calibrate_for_new_slides",
@@ -491,6 +495,44 @@ def test_a_model_of_another_split_predicts_nothing(cohort, seen, refused):
             nodes.predict(*given)
 
 
+def test_slides_that_an_earlier_model_knew_are_told(cohort, caplog):
+    planted = tables(dict.fromkeys("abcd", 24))
+    card = {
+        "fingerprint": "f",
+        "approach": "mine",
+        "slides": {"train": ["a"], "validation": ["b"]},
+        "slides_before": ["d", "x"],
+    }
+    models = {"fold_1": ModelRef(Path("nowhere"), card)}
+    with caplog.at_level("WARNING"):
+        nodes.predict(cohort, planted["patches"], planted["folds"], models, RegressionParams())
+    assert "mine went on from a model that had learned from slides called d, which" in caplog.text
+
+
+def test_a_training_goes_on_from_an_earlier_one_and_its_card_says_so(cohort, tmp_path):
+    planted = tables(dict.fromkeys("abcd", 24))
+
+    def train(options, approach):
+        params = RegressionParams(**{**FAST, **options, "training": TRAINING})
+        sampled = nodes.sample_patches(**planted, params=params)
+        dataset = TrainedFoldsDataset(str(tmp_path / approach))
+        dataset.save(nodes.train(cohort, sampled, TrainingParts.empty(), params, approach=approach))
+        return dataset.load()
+
+    (earlier,) = train({}, "earlier").values()
+    models = train({"backbone": {"name": "test_resnet", "initial": str(earlier.folder)}}, "later")
+    (later,) = models.values()
+    assert later.card["starting_weights"]["source"] == "model earlier"
+    assert later.card["slides_before"] == ["a", "b", "c"]
+    learned = nodes.describe_approach(models)["supervision"]
+    assert learned.startswith("an earlier model (")
+    assert ", then region ratios of the neighbouring Ki-67 section" in learned
+    assert nodes.describe_approach({"one": earlier})["supervision"].startswith("region ratios")
+    nothing = {"backbone": {"name": "test_resnet", "initial": str(tmp_path / "nowhere")}}
+    with pytest.raises(ModelUnavailableError, match="no finished model"):
+        train(nothing, "never")
+
+
 def test_a_model_of_other_patches_is_refused(cohort):
     planted = tables(dict.fromkeys("abcd", 24))
     model = ModelRef(Path("nowhere"), {"fingerprint": "f", "patch_px": 64, "mpp": 0.5})
@@ -576,7 +618,7 @@ def test_the_model_dataset_trains_once_and_reuses(cohort, tmp_path, caplog):
     dataset.save(tasks)
     first = dataset.load()["fold_1"]
     weights = (first.folder / "model.safetensors").stat().st_mtime_ns
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.INFO, logger="tumor_ratio.datasets.trainings.reused"):
         dataset.save(tasks)
     assert "reusing the finished training" in caplog.text
     again = dataset.load()
@@ -651,7 +693,7 @@ def test_a_folds_training_depends_on_its_own_patches_and_parts(cohort, tmp_path)
 
 
 def test_folds_train_and_predict_their_own_slides(cohort, tmp_path, caplog):
-    caplog.set_level("INFO")
+    caplog.set_level("INFO", logger="tumor_ratio.models.progress")
     planted = crossed(tables(dict.fromkeys("abcd", 24)))
     params = RegressionParams(**FAST, protocol="cross_validation")
     sampled = nodes.sample_patches(**planted, params=params)
@@ -880,8 +922,8 @@ BINS = {"head": {"bins": [0.2, 0.5]}, "loss": {"name": "bin_cross_entropy"}}
             {"loss": {"parts": 2}, "training": {"augmentation": {"rotation_degrees": 5}}},
             "turned by quarters only",
         ),
-        ({"backbone": {"frozen": True}}, "needs `pretrained: true` or `weights_path`"),
-        (FROZEN, "without augmentation: set training.augmentation.flips: none"),
+        ({"backbone": {"frozen": True}}, "`frozen` and `frozen_stages` need `pretrained`"),
+        (FROZEN, "without augmentation: set backbone.copies"),
         ({**FROZEN, **PLAIN, "loss": {"parts": 2}}, "one vector of features a patch"),
         ({"prediction": {"flips": "some"}}, "dihedral"),
         ({"prediction": {"flip": "none"}}, "did you mean 'flips'"),
@@ -921,11 +963,14 @@ def test_the_model_dataset_keeps_publishes_and_gives_back_all_members(
     assert np.isfinite(predict["d"]()["tumor_ratio"]).all()
 
 
-@pytest.mark.parametrize("approach", ["resnet18", "resnet18_bins", "levit_128s"])
+@pytest.mark.parametrize("approach", SHIPPED)
 def test_the_configured_blocks_are_valid_and_name_what_they_are(approach):
     path = Path(__file__).parents[2] / "conf" / "base" / "parameters_regression.yml"
     params = RegressionParams.model_validate(yaml.safe_load(path.read_text())[approach])
     architecture = architecture_of(approach, params.backbone, params.head, 224)
-    assert architecture.backbone == approach.removesuffix("_bins")
+    names = {"vit_b16_study": "vit_base_patch16_224", "lite0_vit": "tf_efficientnet_lite0"}
+    plain = approach.removesuffix("_bins").removesuffix("_study")
+    assert architecture.backbone in (names.get(approach, plain), f"tf_{plain}")
+    assert (architecture.pooling.name == "transformer") == (approach == "lite0_vit")
     assert architecture.bins == ((0.2, 0.5) if approach == "resnet18_bins" else ())
     assert (params.context, params.ensemble, params.prediction.flips) == (1, 1, "none")

@@ -82,9 +82,7 @@ class PredictionModelDataset(AbstractDataset[ModelRef, ModelRef]):
                 raise NotMadeYetError(self._path, "the trained model", makes)
             return _usable(latest)
         if self._found is None:  # an alias may move while a run goes on
-            remote = self._model.startswith(SCHEMES)
-            folder = self._downloaded() if remote else Path(self._model).expanduser().absolute()
-            self._found = _model_in(folder, self._model)
+            self._found = find_model(self._model, self._downloads)
         return self._found
 
     def save(self, data: ModelRef) -> None:
@@ -101,46 +99,64 @@ class PredictionModelDataset(AbstractDataset[ModelRef, ModelRef]):
         path = made_for_slides if self._path.name in PIPELINES else self._path
         return finished_model(path, str(read_latest(path).get("folder", "")))
 
-    def _downloaded(self) -> Path:
-        """Fetch the model from MLflow, unless its content is here already."""
-        from mlflow.artifacts import download_artifacts
-
-        with full_disk_explained(self._downloads):
-            self._downloads.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=self._downloads, prefix=".") as temporary:
-            try:
-                with _no_bar():
-                    whole = Path(download_artifacts(artifact_uri=self._model, dst_path=temporary))
-            except Exception as error:  # of MLflow, of its store, of the network
-                raise NoSuchModelError(
-                    f"MLflow has no model {self._model}: {str(error).splitlines()[0][:200]}",
-                    "name one of `mlflow.search_registered_models()`, and set "
-                    "MLFLOW_TRACKING_URI where it lies on a server",
-                ) from error
-            cards = sorted(whole.rglob(CARD_FILE), key=lambda path: len(path.parts))
-            if not cards:
-                raise NoSuchModelError(
-                    f"{self._model} holds no {CARD_FILE}: it is no regressor of this project",
-                    "name a model that this project has logged",
-                )
-            files = sorted({f for glob in KEPT for f in cards[0].parent.glob(glob) if f.is_file()})
-            root = cards[0].parent
-            names = [file.relative_to(root).as_posix() for file in files]
-            content = "".join(f"{n}{file_hash(f)}" for n, f in zip(names, files, strict=True))
-            folder = self._downloads / hashlib.sha256(content.encode()).hexdigest()[:16]
-            if not (folder / CARD_FILE).is_file():
-                with folder_written_whole(folder) as new:
-                    for name, file in zip(names, files, strict=True):
-                        (new / name).parent.mkdir(exist_ok=True)
-                        shutil.copyfile(file, new / name)
-        logger.info("%s is %s", self._model, folder)
-        return folder
-
     def _exists(self) -> bool:
         return bool(self._model) or self._latest() is not None
 
     def _describe(self) -> dict[str, Any]:
         return {"path": self._path.as_posix(), "model": self._model}
+
+
+def find_model(model: str, downloads: Path) -> ModelRef:
+    """A named model; nothing in it is unpickled or executed.
+
+    Parameters
+    ----------
+    model, downloads : see `PredictionModelDataset`.
+
+    Raises
+    ------
+    NoSuchModelError
+        If it cannot be had, or is not one of this project's models for slides.
+    """
+    remote = model.startswith(SCHEMES)
+    folder = _downloaded(model, downloads) if remote else Path(model).expanduser().absolute()
+    return _model_in(folder, model)
+
+
+def _downloaded(model: str, downloads: Path) -> Path:
+    """Fetch the model from MLflow, unless its content is here already."""
+    from mlflow.artifacts import download_artifacts
+
+    with full_disk_explained(downloads):
+        downloads.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=downloads, prefix=".") as temporary:
+        try:
+            with _no_bar():
+                whole = Path(download_artifacts(artifact_uri=model, dst_path=temporary))
+        except Exception as error:  # of MLflow, of its store, of the network
+            raise NoSuchModelError(
+                f"MLflow has no model {model}: {str(error).splitlines()[0][:200]}",
+                "name one of `mlflow.search_registered_models()`, and set "
+                "MLFLOW_TRACKING_URI where it lies on a server",
+            ) from error
+        cards = sorted(whole.rglob(CARD_FILE), key=lambda path: len(path.parts))
+        if not cards:
+            raise NoSuchModelError(
+                f"{model} holds no {CARD_FILE}: it is no regressor of this project",
+                "name a model that this project has logged",
+            )
+        files = sorted({f for glob in KEPT for f in cards[0].parent.glob(glob) if f.is_file()})
+        root = cards[0].parent
+        names = [file.relative_to(root).as_posix() for file in files]
+        content = "".join(f"{n}{file_hash(f)}" for n, f in zip(names, files, strict=True))
+        folder = downloads / hashlib.sha256(content.encode()).hexdigest()[:16]
+        if not (folder / CARD_FILE).is_file():
+            with folder_written_whole(folder) as new:
+                for name, file in zip(names, files, strict=True):
+                    (new / name).parent.mkdir(exist_ok=True)
+                    shutil.copyfile(file, new / name)
+    logger.info("%s is %s", model, folder)
+    return folder
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from tumor_ratio.imaging.nuclear_area import hematoxylin_area_um2, hematoxylin_t
 from tumor_ratio.imaging.patches import PatchReader
 from tumor_ratio.imaging.regions import iter_regions, regions_of
 from tumor_ratio.imaging.slide import Slide
-from tumor_ratio.metrics.folds import FIRST, keys_of, slides_of
+from tumor_ratio.metrics.folds import keys_of, slides_of
 from tumor_ratio.steps import SlideTasks, step
 
 STAIN_SAMPLE = 64
@@ -52,22 +52,22 @@ def hematoxylin_areas(slide: Slide, patches: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def area_tasks(
-    cohort: Cohort, patches: pd.DataFrame, folds: pd.DataFrame, protocol: str
-) -> SlideTasks:
+def area_tasks(cohort: Cohort, patches: pd.DataFrame, folds: pd.DataFrame) -> SlideTasks:
     """Weights of the patches of the slides that calibrate intervals, one task a slide.
 
-    These are the test slides of the first fold: of its model, which is the published one.
+    These are the test slides of each protocol's first fold: of its model, which is the published
+    one.
 
     Parameters
     ----------
     cohort : the slides.
     patches : `schemas.Regions`.
     folds : `schemas.Folds`.
-    protocol : whose folds.
     """
-    key, *_ = keys_of(folds, protocol) or [FIRST]
-    slides = slides_of(folds, protocol, "test", key=key)
+    slides: set[str] = set()
+    for protocol in folds["protocol"].unique():
+        first, *_ = keys_of(folds, protocol)
+        slides |= slides_of(folds, protocol, "test", key=first)
     tasks = {}
     for pair in cohort:
         own = regions_of(patches, pair.slide_id)

@@ -34,6 +34,7 @@ def fit_ensemble(
     title: str,
     normalisation: NormalisationName = "cohort",
     on_epoch: OnEpoch | None = None,
+    initial: Path | None = None,
 ) -> tuple[Predictor, tuple[Trained, ...]]:
     """Train the members one after another, continuing from the checkpoints in `folder`.
 
@@ -43,7 +44,7 @@ def fit_ensemble(
         is just what `fit_regressor` trains, checkpoints in `folder` itself.
     architecture, backbone, head, loss, options, training, validation : see `fit_regressor`.
     folder : each member has a folder of its own in it, and is not trained again once finished.
-    title, normalisation : see `fit_regressor`.
+    title, normalisation, initial : see `fit_regressor`.
     on_epoch : told of all members' epochs, numbered on from member to member; `member` counts them.
 
     Returns
@@ -75,6 +76,7 @@ def fit_ensemble(
             normalisation=normalisation,
             on_epoch=on_epoch if size == 1 else _numbered_on(on_epoch, number + 1, done),
             features_folder=folder,
+            initial=initial,
         )
         predictors.append(predictor)
         trained.append(member)

@@ -28,12 +28,26 @@ def contradictions(
     yield from _of_bins(head, loss)
     if loss.parts:
         yield from _of_parts(head, loss, augmentation, context)
-    if backbone.frozen and loss.parts:
+    yield from _of_the_backbone(backbone, loss, augmentation)
+
+
+def _of_the_backbone(
+    backbone: BackboneOptions, loss: LossOptions, augmentation: AugmentationOptions
+) -> Iterator[str]:
+    pooling = backbone.pooling.name
+    if backbone.frozen and pooling == "backbone" and loss.parts:
         yield "backbone.frozen keeps one vector of features a patch: set loss.parts: 0"
-    if backbone.frozen and augmentation.varies:
+    if pooling == "mean_spread" and loss.parts:
+        yield "backbone.pooling.name: mean_spread keeps one vector a patch: set loss.parts: 0"
+    if backbone.frozen and backbone.copies == 1 and augmentation.varies:
         yield (
-            "backbone.frozen computes features once, without augmentation: set "
-            "training.augmentation.flips: none and leave the others at 0"
+            "backbone.frozen computes features once, without augmentation: set backbone.copies to "
+            "2 or more, or training.augmentation.flips: none and leave the others at 0"
+        )
+    if backbone.copies > 1 and not augmentation.varies:
+        yield (
+            "backbone.copies varies patches by training.augmentation, which changes nothing: set "
+            "backbone.copies: 1, or name an augmentation"
         )
 
 

@@ -89,13 +89,15 @@ class Predictor:
     ) -> NDArray[np.float32]:
         """(N, K) float32 probabilities of the K bins; for heads with bins."""
         return self._answers(
-            source, lambda network, images: network.bin_shares(network.backbone(images)), batch_size
+            source, lambda network, images: network.bin_shares(network.features(images)), batch_size
         )
 
-    def features(self, source: PatchSource, *, batch_size: int = BATCH_SIZE) -> NDArray[np.float32]:
-        """(N, d) float32: what the backbone hands to the head; of one network, unflipped."""
+    def seen(self, source: PatchSource, *, batch_size: int = BATCH_SIZE) -> NDArray[np.float32]:
+        """(N, ...) float32: what the backbone sees (`RatioRegressor.seen`); of one network,
+        unflipped.
+        """
         alone = replace(self, others=(), flips="none")
-        return alone._answers(source, lambda network, images: network.backbone(images), batch_size)
+        return alone._answers(source, lambda network, images: network.seen(images), batch_size)
 
     def _answers(
         self,

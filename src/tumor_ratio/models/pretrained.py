@@ -7,30 +7,34 @@ import sys
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tumor_ratio.errors import ModelUnavailableError
 from tumor_ratio.models.weights_files import read_weights
 
+OWN_SETTING = "backbone.weights_path"
 CONNECT_SECONDS = 4.0
 REFUSALS = (403, 407, 502, 503, 504)
-OWN_PREFIX = "backbone."
+PREFIXES = ("teacher.", "student.", "module.", "model.", "backbone.")
+"""What trainings wrap around a network's names, DINO's and this project's among them; of a teacher
+and a student the teacher is taken."""
 FURTHER_CLASSIFIERS = ("head_dist", "pre_logits", "AuxLogits")
 """Of distilled transformers, of transformers with a layer before the classifier, of Inception."""
+PRETRAINING_TOKENS = ("mask_token", "masked_embed")
+"""What DINOv2 and iBOT put in the place of hidden patches, in pretraining alone."""
 SHOWN_KEYS = 5
 
 
-def load_backbone_weights(
-    backbone: Any, path: Path, *, setting: str = "backbone.weights_path"
-) -> None:
+def load_backbone_weights(backbone: Any, path: Path, *, setting: str = OWN_SETTING) -> None:
     """Copy weights from a file into a timm backbone.
 
     Parameters
     ----------
     backbone : timm model without a classifier.
-    path : see `read_weights`; the model file of a finished training (keys `backbone.*`) serves too.
+    path : see `read_weights`; the model file of a finished training (keys `backbone.*`) serves too,
+        and so do those of trainings that wrap the network (`PREFIXES`).
         The file's own classifiers are left out; a transformer's position embedding is resampled to
         the backbone's grid.
     setting : the setting that named the file, for messages.
@@ -41,19 +45,49 @@ def load_backbone_weights(
         If the file cannot be read, or if its keys or shapes are not those of the backbone; the
         message lists what is missing and what is unexpected.
     """
-    weights = read_weights(path, setting=setting)
-    if any(key.startswith(OWN_PREFIX) for key in weights):
-        weights = {
-            key.removeprefix(OWN_PREFIX): value
-            for key, value in weights.items()
-            if key.startswith(OWN_PREFIX)
-        }
-    weights = {key.removeprefix("module."): value for key, value in weights.items()}
+    described = ", or describe theirs in `backbone.arguments`" if setting == OWN_SETTING else ""
+    fill_backbone(
+        backbone,
+        read_weights(path, setting=setting),
+        str(path),
+        remedy=f"point `{setting}` at weights of the same architecture{described}",
+    )
+
+
+def fill_backbone(
+    backbone: Any,
+    weights: Mapping[str, Any],
+    source: str,
+    *,
+    remedy: str = "take weights of the same architecture",
+) -> None:
+    """Copy tensors into a timm backbone; see `load_backbone_weights`.
+
+    Parameters
+    ----------
+    backbone : timm model without a classifier.
+    weights : tensors by name.
+    source, remedy : for messages.
+
+    Raises
+    ------
+    ModelUnavailableError
+        If keys or shapes are not those of the backbone.
+    """
+    weights = _unwrapped(weights, backbone.state_dict())
     convert = getattr(sys.modules[type(backbone).__module__], "checkpoint_filter_fn", None)
     if convert is not None:
-        weights = convert(weights, backbone)
+        try:
+            weights = convert(dict(weights), backbone)  # which takes entries out
+        except Exception as error:  # a converter meets shapes that it was not written for
+            reason = str(error).splitlines()[0] if str(error) else "no reason given"
+            raise ModelUnavailableError(
+                f"{source} does not hold this backbone's weights: timm cannot convert them "
+                f"({type(error).__name__}: {reason})",
+                remedy,
+            ) from error
     weights = _without_classifier(weights, backbone)
-    _check_keys(weights, backbone.state_dict(), path, setting)
+    _check_keys(weights, backbone.state_dict(), source, remedy)
     backbone.load_state_dict(weights)
 
 
@@ -77,27 +111,53 @@ def download_weights(backbone: Any, name: str) -> Path:
             f"timm publishes no pretrained weights for '{name}'",
             "set `backbone.pretrained: false`, or `backbone.weights_path` to a local file",
         )
-    from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
+    return hub_file(
+        repository,
+        ("model.safetensors", "pytorch_model.bin"),
+        f"the pretrained weights of '{name}' cannot be downloaded",
+        "set `backbone.weights_path` to a local file with these weights (for instance "
+        f"model.safetensors of {repository}), or `backbone.pretrained: false`",
+    )
 
-    for file in ("model.safetensors", "pytorch_model.bin"):
-        cached = try_to_load_from_cache(repository, file)
+
+def hub_file(repository: str, files: Sequence[str], message: str, remedy: str) -> Path:
+    """The first of some files that a repository of the Hugging Face hub has, cached or downloaded.
+
+    Parameters
+    ----------
+    repository : `organisation/model`, `@` and a revision behind it where not the newest is meant.
+    files : names, the preferred one first.
+    message, remedy : of the error.
+
+    Raises
+    ------
+    ModelUnavailableError
+        If none is cached and the hub cannot be asked, refuses, or has none; without a network
+        within seconds.
+    """
+    from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
+    from huggingface_hub.errors import EntryNotFoundError
+
+    repository, _, named = repository.partition("@")
+    revision = named or None
+    for file in files:
+        cached = try_to_load_from_cache(repository, file, revision=revision)
         if isinstance(cached, str):
             return Path(cached)
-    remedy = (
-        "set `backbone.weights_path` to a local file with these weights (for instance "
-        f"model.safetensors of {repository}), or `backbone.pretrained: false`"
-    )
-    message = f"the pretrained weights of '{name}' cannot be downloaded"
     if constants.is_offline_mode():
         raise ModelUnavailableError(f"{message}: HF_HUB_OFFLINE is set", remedy)
     endpoint = os.environ.get("HF_ENDPOINT", constants.ENDPOINT).rstrip("/")
     if (obstacle := unreachable(endpoint)) is not None:
         raise ModelUnavailableError(f"{message}: {endpoint} is not reachable ({obstacle})", remedy)
-    try:
-        return Path(hf_hub_download(repository, "model.safetensors"))
-    except Exception as error:  # the hub's client raises its own, its HTTP library's and OS errors
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ModelUnavailableError(f"{message}: {reason}", remedy) from error
+    for file in files:
+        try:
+            return Path(hf_hub_download(repository, file, revision=revision))
+        except EntryNotFoundError:
+            continue
+        except Exception as error:  # the hub's client raises its own, its HTTP library's, OS errors
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise ModelUnavailableError(f"{message}: {reason}", remedy) from error
+    raise ModelUnavailableError(f"{message}: {repository} has no {' or '.join(files)}", remedy)
 
 
 def unreachable(url: str) -> str | None:
@@ -124,18 +184,41 @@ def _ask(url: str) -> str | None:
         return str(getattr(error, "reason", error)).splitlines()[0]
 
 
+def _unwrapped(weights: Mapping[str, Any], expected: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Weights by the network's own names: prefixes taken off, and what lacks them left out."""
+    while True:
+        prefix = next(
+            (
+                prefix
+                for prefix in PREFIXES
+                if any(key.startswith(prefix) for key in weights)
+                and not any(key.startswith(prefix) for key in expected)
+            ),
+            None,
+        )
+        if prefix is None:
+            return weights
+        weights = {
+            key.removeprefix(prefix): value
+            for key, value in weights.items()
+            if key.startswith(prefix)
+        }
+
+
 def _without_classifier(weights: Mapping[str, Any], backbone: Any) -> dict[str, Any]:
     names = (backbone.pretrained_cfg or {}).get("classifier") or ()
     names = (names,) if isinstance(names, str) else tuple(names)
     heads = tuple(f"{name}." for name in (*names, *FURTHER_CLASSIFIERS))
     expected = backbone.state_dict()
     return {
-        key: value for key, value in weights.items() if key in expected or not key.startswith(heads)
+        key: value
+        for key, value in weights.items()
+        if key in expected or not (key.startswith(heads) or key in PRETRAINING_TOKENS)
     }
 
 
 def _check_keys(
-    weights: Mapping[str, Any], expected: Mapping[str, Any], path: Path, setting: str
+    weights: Mapping[str, Any], expected: Mapping[str, Any], source: str, remedy: str
 ) -> None:
     # Batch counters are absent from old files, and only matter without a fixed momentum.
     missing = [
@@ -158,8 +241,7 @@ def _check_keys(
     ]
     if problems:
         raise ModelUnavailableError(
-            f"{path} does not hold this backbone's weights: {'; '.join(problems)}",
-            f"point `{setting}` at weights of the same architecture",
+            f"{source} does not hold this backbone's weights: {'; '.join(problems)}", remedy
         )
 
 

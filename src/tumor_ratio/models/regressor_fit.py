@@ -8,17 +8,12 @@ from tumor_ratio.models.devices import Compute, resolve_compute
 from tumor_ratio.models.frozen_training import FrozenTraining, features_of
 from tumor_ratio.models.normalisation import (
     AnyNormalisation,
-    Normalisation,
     PatchNormalisation,
     measure_normalisation,
 )
 from tumor_ratio.models.patch_source import LabelledPatches, PatchSource
 from tumor_ratio.models.predictor import Predictor
-from tumor_ratio.models.regressor import (
-    RatioRegressor,
-    build_regressor,
-    pretrained_normalisation,
-)
+from tumor_ratio.models.regressor import build_regressor
 from tumor_ratio.models.regressor_options import (
     Architecture,
     BackboneOptions,
@@ -27,6 +22,7 @@ from tumor_ratio.models.regressor_options import (
     NormalisationName,
 )
 from tumor_ratio.models.regressor_training import RegressorTraining
+from tumor_ratio.models.starting_weights import Start, go_on_from, start_of
 from tumor_ratio.models.trainable import Trainable
 from tumor_ratio.models.training import OnEpoch, Trained, train
 from tumor_ratio.models.training_options import TrainingOptions
@@ -46,6 +42,7 @@ def fit_regressor(
     normalisation: NormalisationName = "cohort",
     on_epoch: OnEpoch | None = None,
     features_folder: Path | None = None,
+    initial: Path | None = None,
 ) -> tuple[Predictor, Trained]:
     """Train a regressor, continuing from the checkpoints in `folder`.
 
@@ -60,6 +57,7 @@ def fit_regressor(
     normalisation : of colours, see `regressor_options.NormalisationName`.
     on_epoch : see `training.OnEpoch`.
     features_folder : where features of a frozen backbone are kept; `folder` if None.
+    initial : folder of the earlier model that `backbone.initial` names.
 
     Returns
     -------
@@ -80,32 +78,40 @@ def fit_regressor(
         raise ValueError("a regressor needs at least two training patches")
     compute: Compute = resolve_compute(options.compute)
     network = build_regressor(architecture, backbone, seed=options.seed)
-    if head.start_at_mean:
+    start = start_of(architecture, backbone, network.backbone.pretrained_cfg or {}, initial)
+    if initial is not None:
+        go_on_from(network, initial)
+    elif head.start_at_mean:
         network.start_at(float(training.ratios.mean()))
     if architecture.bins:
         network.learn_bin_ratios(training.ratios)
-    colours = _normalisation(normalisation, backbone, network, training.source)
+    network.keep_stages(backbone.frozen_stages, compute)
+    colours = _normalisation(normalisation, start, training.source)
     predictor = Predictor(compute.place(network), colours, compute)
     trainable: Trainable
     if backbone.frozen:
-        features = features_of(predictor, training, validation, features_folder or folder)
+        features = features_of(
+            predictor,
+            training,
+            validation,
+            features_folder or folder,
+            copies=backbone.copies,
+            augmentation=options.augmentation,
+            seed=options.seed,
+        )
         trainable = FrozenTraining(network, training, validation, features, loss, options, compute)
     else:
         trainable = RegressorTraining(
             network, training, validation, colours, loss, options, compute
         )
-    trained = train(trainable, options, compute, folder, title=title, on_epoch=on_epoch)
+    training_compute = compute.for_training(trainable.module)
+    trained = train(trainable, options, training_compute, folder, title=title, on_epoch=on_epoch)
     return predictor, trained
 
 
 def _normalisation(
-    name: NormalisationName,
-    backbone: BackboneOptions,
-    network: RatioRegressor,
-    training: PatchSource,
+    name: NormalisationName, start: Start, training: PatchSource
 ) -> AnyNormalisation:
     if name == "patch":
         return PatchNormalisation()
-    if backbone.pretrained or backbone.weights_path:
-        return Normalisation(*pretrained_normalisation(network), "pretrained")
-    return measure_normalisation(training)
+    return start.normalisation or measure_normalisation(training)

@@ -6,15 +6,20 @@ parameters.
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from tumor_ratio.errors import ConfigurationError
+from tumor_ratio.models.backbone_arguments import plain_arguments
 
 BACKBONES = {
     "resnet18": "resnet18",
     "resnet18_bins": "resnet18",
     "resnet50": "resnet50",
+    "efficientnet_lite0": "tf_efficientnet_lite0",
+    "lite0_vit": "tf_efficientnet_lite0",
     "levit_128s": "levit_128s",
     "vit_b16": "vit_base_patch16_224",
     "vit_small": "vit_small_patch16_224",
@@ -25,11 +30,52 @@ BACKBONES = {
 BIN_APPROACHES = ("resnet18_bins",)
 """Those whose name promises a classifier of bins (`head.bins`) as well."""
 
+TOKEN_APPROACHES = ("lite0_vit",)
+"""Those whose name promises a transformer on the backbone's map (`backbone.pooling`) as well."""
+
 
 NormalisationName = Literal["cohort", "patch"]
 """How colours reach the network. `cohort`: intensities centred and scaled alike on all slides, by
 the training patches' mean and spread, or by those that pretrained weights were published with.
 `patch`: optical densities centred and scaled by each patch's own mean and spread."""
+
+
+@dataclass(frozen=True)
+class PoolingOptions:
+    """From the backbone's maps to one vector a patch.
+
+    Parameters
+    ----------
+    name : `backbone` takes the network's own vector; `mean_spread` mean and standard deviation of
+        every channel over the maps of `strides`; `transformer` a small vision transformer whose
+        tokens are the places of one map.
+    strides : of the maps, in pixels of the patch; for `transformer` a single one.
+    width, depth, heads : of the transformer; `width` is a multiple of `heads`.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+    name: Literal["backbone", "mean_spread", "transformer"] = "backbone"
+    strides: tuple[int, ...] = ()
+    width: int = 128
+    depth: int = 2
+    heads: int = 4
+
+    def __post_init__(self) -> None:
+        """Check that strides and name fit, and the bounds."""
+        object.__setattr__(self, "strides", tuple(self.strides))  # a card has them as a list
+        most = {"backbone": 0, "mean_spread": 9, "transformer": 1}[self.name]
+        if not min(most, 1) <= len(set(self.strides)) == len(self.strides) <= most:
+            wanted = {"backbone": "no", "mean_spread": "one or more", "transformer": "one"}
+            raise ValueError(
+                f"pooling.name: {self.name} takes {wanted[self.name]} pooling.strides, "
+                f"not {list(self.strides)}"
+            )
+        for field in ("width", "depth", "heads"):
+            if getattr(self, field) < 1:
+                raise ValueError(f"pooling.{field} must be at least 1, not {getattr(self, field)}")
+        if self.width % self.heads:
+            raise ValueError(f"pooling.width {self.width} is no multiple of {self.heads} heads")
 
 
 @dataclass(frozen=True)
@@ -39,26 +85,71 @@ class BackboneOptions:
     Parameters
     ----------
     name : timm's name of the architecture; empty takes the one that the approach's name promises.
-    pretrained : start from timm's published weights, by download.
+        `hf-hub:<organisation>/<model>` takes what a repository on the Hugging Face hub describes.
+    arguments : further ones for timm's network, by name; see `plain_arguments`.
+    mean, std : colours that `pretrained` weights or those of `weights_path` expect, a number a
+        channel in shares of full intensity; empty takes those published under the name.
+    pretrained : `true` starts from timm's published weights, by download; `packaged` from weights
+        that an installed package brings.
     weights_path : start from weights in a local file (`.safetensors`, `.pth`, `.pt`, `.bin`; never
-        unpickled as code), instead of a download; empty for none.
-    frozen : leave these weights as they are: the features of each patch are computed once, without
-        augmentation, and the head alone is trained on them.
+        unpickled as code), instead; empty for none.
+    initial : go on from an earlier model of this project, head included: its folder,
+        `models:/<name>@<alias>` of MLflow, or `shipped` for the one that comes with this package.
+    frozen : leave these weights as they are: features are computed once, and what lies above the
+        backbone is trained on them.
+    frozen_stages : stages of the backbone, its stem counted first, that keep their weights while
+        the others are trained; 0 trains all.
+    copies : of a frozen backbone, versions of each patch whose features are computed: the patch as
+        it is, and further ones varied as `training.augmentation` says. Each epoch draws one a
+        patch.
+    pooling : from maps to one vector a patch.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
     name: str = ""
-    pretrained: bool = False
+    arguments: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    pretrained: bool | Literal["packaged"] = False
     weights_path: str = ""
+    initial: str = ""
     frozen: bool = False
+    frozen_stages: int = 0
+    copies: int = 1
+    pooling: PoolingOptions = PoolingOptions()
+
+    @property
+    def starts_trained(self) -> bool:
+        """Whether any weights are given."""
+        return bool(self.pretrained or self.weights_path or self.initial)
 
     def __post_init__(self) -> None:
-        """Check that there is one source of weights."""
-        if self.pretrained and self.weights_path:
-            raise ValueError("give `pretrained: true` or `weights_path`, not both")
-        if self.frozen and not (self.pretrained or self.weights_path):
-            raise ValueError("`frozen: true` needs `pretrained: true` or `weights_path`")
+        """Check that there is one source of weights, and that what is frozen has been trained."""
+        object.__setattr__(self, "arguments", plain_arguments(self.arguments))
+        self._check_colours()
+        if sum(map(bool, (self.pretrained, self.weights_path, self.initial))) > 1:
+            raise ValueError("give one of `pretrained`, `weights_path` and `initial`, not more")
+        if (self.frozen or self.frozen_stages) and not self.starts_trained:
+            raise ValueError(
+                "`frozen` and `frozen_stages` need `pretrained`, `weights_path` or `initial`"
+            )
+        if self.frozen and self.frozen_stages:
+            raise ValueError("`frozen: true` freezes all stages: leave `frozen_stages` at 0")
+        if self.frozen_stages < 0:
+            raise ValueError(f"frozen_stages must be at least 0, not {self.frozen_stages}")
+        if self.copies < 1:
+            raise ValueError(f"copies must be at least 1, not {self.copies}")
+        if self.copies > 1 and not self.frozen:
+            raise ValueError("`copies` are of a frozen backbone: set `frozen: true`, or leave it")
+
+    def _check_colours(self) -> None:
+        if not self.mean and not self.std:
+            return
+        if not len(self.mean) == len(self.std) == 3 or min(self.std) <= 0:
+            raise ValueError("`mean` and `std` are three numbers each, those of `std` above 0")
+        if not (self.weights_path or self.pretrained is True):
+            raise ValueError("`mean` and `std` go with `weights_path` or `pretrained: true`")
 
 
 @dataclass(frozen=True)
@@ -152,6 +243,8 @@ class Architecture:
     backbone : timm's name.
     patch_px : side of the square input in pixels.
     hidden, activation, dropout, bounded, bins : see `HeadOptions`.
+    pooling : see `PoolingOptions`.
+    arguments : see `BackboneOptions`; cards of earlier versions have none.
     """
 
     backbone: str
@@ -161,10 +254,15 @@ class Architecture:
     dropout: float = 0.2
     bounded: bool = False
     bins: tuple[float, ...] = ()
+    pooling: PoolingOptions = PoolingOptions()
+    arguments: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Bins come from a card as a list."""
+        """A card has bins as a list, and options as a dictionary; its arguments are not trusted."""
+        object.__setattr__(self, "arguments", plain_arguments(self.arguments))
         object.__setattr__(self, "bins", tuple(self.bins))
+        if isinstance(self.pooling, Mapping):
+            object.__setattr__(self, "pooling", PoolingOptions(**self.pooling))
 
 
 def backbone_name(approach: str, options: BackboneOptions) -> str:
@@ -199,12 +297,18 @@ def architecture_of(
     Raises
     ------
     ConfigurationError
-        See `backbone_name`; or if the approach's name promises bins and there are none.
+        See `backbone_name`; or if the approach's name promises bins or a transformer and there is
+        none.
     """
     if approach in BIN_APPROACHES and not head.bins:
         raise ConfigurationError(
             f"approach '{approach}' means a classifier of bins, and has none",
             f"set `{approach}.head.bins`, for instance to [0.2, 0.5]",
+        )
+    if approach in TOKEN_APPROACHES and backbone.pooling.name != "transformer":
+        raise ConfigurationError(
+            f"approach '{approach}' means a transformer on its backbone's map, and has none",
+            f"set `{approach}.backbone.pooling` to {{name: transformer, strides: [16]}}",
         )
     return Architecture(
         backbone=backbone_name(approach, backbone),
@@ -214,4 +318,6 @@ def architecture_of(
         dropout=head.dropout,
         bounded=head.bounded,
         bins=tuple(head.bins),
+        pooling=backbone.pooling,
+        arguments=backbone.arguments,
     )

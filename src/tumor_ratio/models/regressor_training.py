@@ -16,7 +16,7 @@ from tumor_ratio.models.patch_source import LabelledPatches, RgbBatch, in_batche
 from tumor_ratio.models.predictor import Predictor
 from tumor_ratio.models.regressor import RatioRegressor
 from tumor_ratio.models.regressor_options import LossOptions
-from tumor_ratio.models.teaching import teaching_of
+from tumor_ratio.models.teaching import PART_LABELS, teaching_of
 from tumor_ratio.models.training_options import TrainingOptions
 from tumor_ratio.models.validation import validated
 
@@ -80,17 +80,16 @@ class RegressorTraining:
         rgb, values = batch
         images = self.compute.images(rgb)
         labels = {name: torch.from_numpy(v).to(images.device) for name, v in values.items()}
-        part_names = [name for name in labels if name.startswith("part_")]
+        part_names = [name for name in PART_LABELS if name in labels]
         images, *parts = augment_with_maps(
             images, [labels[name] for name in part_names], self.options.augmentation, generator
         )
         labels |= dict(zip(part_names, parts, strict=True))
         images = self.normalisation.apply(images)
         if not parts:
-            return {"loss": self.teaching.loss(self.module, self.module.backbone(images), labels)}
-        predicted, predicted_parts = self.module.with_parts(images, self.teaching.options.parts)
-        loss = self.teaching.loss_of_answers(predicted, labels)
-        return {"loss": loss + self.teaching.loss_of_parts(predicted_parts, labels)}
+            return {"loss": self.teaching.loss(self.module, self.module.features(images), labels)}
+        whole, of_parts = self.module.with_parts(images, self.teaching.options.parts)
+        return {"loss": self.teaching.loss_with_parts(whole, of_parts, labels)}
 
     def validate(self) -> Mapping[str, float]:
         """Errors on the validation slides: means over slides of the mean over a slide's patches."""

@@ -15,6 +15,8 @@ from tumor_ratio.models.regressor_options import LossOptions
 
 Labels = Mapping[str, torch.Tensor]
 """See `LabelledPatches.labels`."""
+PART_LABELS = ("part_ratio", "part_weight")
+"""Those that lie over the patch, and turn with it."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,12 @@ class Teaching:
         return regression_loss(
             answers, labels["ratio"], labels["weight"], self.options, interval=interval
         )
+
+    def loss_with_parts(
+        self, answers: torch.Tensor, of_parts: torch.Tensor, labels: Labels
+    ) -> torch.Tensor:
+        """Loss of (B,) answered ratios and of (B, n, n) answered ratios of their parts."""
+        return self.loss_of_answers(answers, labels) + self.loss_of_parts(of_parts, labels)
 
     def loss_of_parts(self, answers: torch.Tensor, labels: Labels) -> torch.Tensor:
         """Loss of (B, n, n) answered ratios of parts, weighted by their nuclei."""

@@ -5,10 +5,13 @@ from __future__ import annotations
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from tumor_ratio.atomic import written_whole
 from tumor_ratio.errors import ModelUnavailableError
+
+NESTS = ("state_dict", "state_dict_ema", "model", "model_ema", "teacher", "student")
+"""Where training checkpoints keep a state dict, in the order of preference."""
 
 
 def read_weights(path: Path, *, setting: str = "weights_path") -> dict[str, Any]:
@@ -17,7 +20,7 @@ def read_weights(path: Path, *, setting: str = "weights_path") -> dict[str, Any]
     Parameters
     ----------
     path : a `.safetensors` file, or one that `torch.save` wrote: a bare state dict, or a training
-        checkpoint that holds one under `state_dict`, `state_dict_ema`, `model` or `model_ema`.
+        checkpoint that holds one under one of `NESTS`, or under one within another.
     setting : the setting that named the file, for messages.
 
     Raises
@@ -26,33 +29,60 @@ def read_weights(path: Path, *, setting: str = "weights_path") -> dict[str, Any]
         If the file is missing, is damaged, holds no state dict, or is a pickle of anything but
         tensors and plain values (which could execute code, and is refused).
     """
-    import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     remedy = f"point `{setting}` at a .safetensors file or a state dict saved by torch"
     if not path.is_file():
         raise ModelUnavailableError(f"there are no weights at {path}", remedy)
+    if path.suffix != ".safetensors":
+        return tensors_of(path, str(path), remedy=remedy)
     try:
-        if path.suffix == ".safetensors":
-            return dict(load_file(path, device="cpu"))
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        return dict(load_file(path, device="cpu"))
+    except (SafetensorError, OSError, ValueError) as error:
+        raise _unreadable(str(path), error, remedy) from error
+
+
+def tensors_of(
+    file: Path | BinaryIO,
+    name: str,
+    *,
+    remedy: str = "take a state dict saved by torch",
+) -> dict[str, Any]:
+    """Tensors by name of what `torch.save` wrote; see `read_weights`.
+
+    Parameters
+    ----------
+    file : where it is.
+    name, remedy : for messages.
+
+    Raises
+    ------
+    ModelUnavailableError
+        See `read_weights`.
+    """
+    import torch
+
+    try:
+        content = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise ModelUnavailableError(
-            f"{path} holds more than tensors and could execute code; it was not loaded", remedy
+            f"{name} holds more than tensors and could execute code; it was not loaded", remedy
         ) from error
-    except (SafetensorError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ModelUnavailableError(
-            f"{path} cannot be read as weights: {reason}", remedy
-        ) from error
-    for name in ("state_dict", "state_dict_ema", "model", "model_ema"):
-        if isinstance(content, Mapping) and isinstance(content.get(name), Mapping):
-            content = content[name]
-            break
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise _unreadable(name, error, remedy) from error
+    while isinstance(content, Mapping) and (
+        inside := [key for key in NESTS if isinstance(content.get(key), Mapping)]
+    ):
+        content = content[inside[0]]
     if not isinstance(content, Mapping) or not content:
-        raise ModelUnavailableError(f"{path} holds no state dict", remedy)
-    return {str(name): value for name, value in content.items() if isinstance(value, torch.Tensor)}
+        raise ModelUnavailableError(f"{name} holds no state dict", remedy)
+    return {str(key): value for key, value in content.items() if isinstance(value, torch.Tensor)}
+
+
+def _unreadable(name: str, error: Exception, remedy: str) -> ModelUnavailableError:
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return ModelUnavailableError(f"{name} cannot be read as weights: {reason}", remedy)
 
 
 def write_weights(weights: Mapping[str, Any], path: Path) -> None:

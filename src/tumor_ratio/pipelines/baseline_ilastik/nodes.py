@@ -17,7 +17,6 @@ from tumor_ratio.datasets.trained_model import ModelRef
 from tumor_ratio.errors import ConfigurationError
 from tumor_ratio.imaging.regions import regions_of
 from tumor_ratio.inference.calibrating import calibrate_model
-from tumor_ratio.inference.calibration_areas import area_tasks
 from tumor_ratio.inference.new_slide_calibration import NewSlideCalibration
 from tumor_ratio.label_methods import ILASTIK
 from tumor_ratio.labelling.declaration_checks import Section
@@ -219,13 +218,6 @@ def assemble_model(
             **training_origin(pairs, he_forest.card["training_data"]),
         },
     )
-
-
-def measure_areas(
-    cohort: Cohort, patches: pd.DataFrame, folds: pd.DataFrame, params: IlastikParams
-) -> SlideTasks:
-    """Weights that prediction would give to patches of the slides that calibrate intervals."""
-    return area_tasks(cohort, patches, folds, params.protocol)
 
 
 def calibrate_for_new_slides(

@@ -8,6 +8,7 @@ from tumor_ratio.pipelines.baseline_ilastik import figures, nodes
 from tumor_ratio.pipelines.baseline_ilastik.estimation import APPROACH
 
 SHARED_INPUTS = {
+    "calibration_areas",
     "cohort",
     "slide_appearance",
     "tiles",
@@ -86,12 +87,6 @@ def create_pipeline(**_: object) -> Pipeline:
                 ["cohort", "patches", "folds", "he_forest", "share_maps", params],
                 "slide_model",
                 name="assemble_model",
-            ),
-            Node(
-                nodes.measure_areas,
-                ["cohort", "patches", "folds", params],
-                "calibration_areas",
-                name="measure_areas",
             ),
             Node(
                 nodes.calibrate_for_new_slides,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tumor_ratio.errors import ConfigurationError
+from tumor_ratio.models.shipped import SHIPPED
 from tumor_ratio.pipelines.gan_translation.kid import kid_network
 from tumor_ratio.pipelines.gan_translation.params import CycleGanParams
 from tumor_ratio.pipelines.gan_translation.training_step import APPROACH
@@ -38,7 +39,7 @@ def check_given_files(params: CycleGanParams) -> None:
 def _files(params: CycleGanParams) -> list[tuple[str, Path]]:
     files = [("checkpoint", params.checkpoint), ("kid.weights_path", params.kid.weights_path)]
     found = [(setting, Path(file).expanduser().absolute()) for setting, file in files if file]
-    if params.initial:
+    if params.initial and params.initial != SHIPPED:
         # torch takes seconds to import.
         from tumor_ratio.models.cyclegan.checkpoint_files import checkpoint_path
         from tumor_ratio.models.cyclegan.networks import NETWORK_NAMES

@@ -18,12 +18,12 @@ from tumor_ratio.datasets.trained_model import ModelRef
 from tumor_ratio.errors import ConfigurationError
 from tumor_ratio.imaging.regions import regions_of
 from tumor_ratio.inference.calibrating import calibrate_model
-from tumor_ratio.inference.calibration_areas import area_tasks
 from tumor_ratio.inference.new_slide_calibration import NewSlideCalibration
 from tumor_ratio.labelling.params import NucleiModelParams, RatioLabelParams, SegmentationParams
 from tumor_ratio.metrics.folds import slides_of
 from tumor_ratio.metrics.ratios import region_ratios
 from tumor_ratio.models.segmenter import locate_segmenter
+from tumor_ratio.models.shipped import CYCLEGAN, SHIPPED, WEIGHTS
 from tumor_ratio.pipelines.gan_translation.estimation import account_of, calibrated_predictions
 from tumor_ratio.pipelines.gan_translation.kid import kid_of_slides, kid_readers
 from tumor_ratio.pipelines.gan_translation.measuring import Measuring
@@ -282,13 +282,6 @@ def assemble_model(
     )
 
 
-def measure_areas(
-    cohort: Cohort, patches: pd.DataFrame, folds: pd.DataFrame, params: CycleGanParams
-) -> SlideTasks:
-    """Weights that prediction would give to patches of the slides that calibrate intervals."""
-    return area_tasks(cohort, patches, folds, params.protocol)
-
-
 def calibrate_for_new_slides(
     cohort: Cohort,
     patches: pd.DataFrame,
@@ -398,6 +391,8 @@ def given_networks(params: CycleGanParams) -> GivenNetworks | None:
     """The networks that a training starts from, if any."""
     if not params.initial:
         return None
+    if params.initial == SHIPPED:
+        return GivenNetworks(WEIGHTS / CYCLEGAN, "phantom")
     return GivenNetworks(Path(params.initial).expanduser().absolute(), params.given_data)
 
 

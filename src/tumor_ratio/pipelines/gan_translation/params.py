@@ -96,7 +96,8 @@ class CycleGanParams(GanLearningParams):
     """The approach `cyclegan`."""
 
     initial: str = ""
-    """Folder with `latest_net_G_A.pth`, `_G_B`, `_D_A` and `_D_B` to start the training from."""
+    """Folder with `latest_net_G_A.pth`, `_G_B`, `_D_A` and `_D_B` to start the training from;
+    `shipped` for the one that comes with this package."""
     checkpoint: str = ""
     """A `latest_net_G_A.pth` trained elsewhere, on images of `mpp`; nothing is trained then."""
     given_data: TrainingData = "phantom"

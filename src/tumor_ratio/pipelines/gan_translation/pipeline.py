@@ -8,6 +8,7 @@ from tumor_ratio.pipelines.gan_translation import figures, load_sizes, nodes
 from tumor_ratio.pipelines.gan_translation.training_step import APPROACH
 
 SHARED_INPUTS = {
+    "calibration_areas",
     "cohort",
     "slide_appearance",
     "tiles",
@@ -111,12 +112,6 @@ def create_pipeline(**_: object) -> Pipeline:
                 name="assemble_model",
             ),
             Node(
-                nodes.measure_areas,
-                ["cohort", "patches", "folds", PARAMS],
-                "calibration_areas",
-                name="measure_areas",
-            ),
-            Node(
                 nodes.calibrate_for_new_slides,
                 [
                     "cohort",
@@ -216,7 +211,7 @@ def create_load_size_pipeline() -> Pipeline:
     return Pipeline(
         template,
         namespace=APPROACH,
-        inputs=SHARED_INPUTS - {"slide_appearance", "ihc_nuclei", "he_nuclei"},
+        inputs=SHARED_INPUTS - {"calibration_areas", "slide_appearance", "ihc_nuclei", "he_nuclei"},
         parameters=SHARED_PARAMETERS,
         tags=[f"approach.{load_sizes.SWEEP}"],
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from tumor_ratio.pipelines.gan_translation.validation_ratios import HeldOutTile
 
 APPROACH = "cyclegan"
+CARD = "card.json"
 CHECKPOINTS = "checkpoints"
 PANEL = "panel"
 PANEL_TILES = 3
@@ -208,8 +210,17 @@ def _supervision(n_squares: int, params: GanLearningParams, initial: GivenNetwor
         if params.gan.paired
         else f"{n_squares} unpaired squares of both stains{drawn}"
     )
-    start = "; begun from given networks" if initial else ""
-    return f"{told}{start}; its epoch was chosen by region ratios of validation slides"
+    before = f"{_taught(initial)}, then " if initial else ""
+    return f"{before}{told}; its epoch was chosen by region ratios of validation slides"
+
+
+def _taught(initial: GivenNetworks) -> str:
+    """What given networks learned from, where a card beside them says it."""
+    try:
+        card = json.loads((initial.folder / CARD).read_text(encoding="utf-8"))
+        return str(card["trained_on"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return f"given networks ({initial.data})"
 
 
 def _domain(

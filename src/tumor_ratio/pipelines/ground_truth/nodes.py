@@ -12,6 +12,7 @@ from tumor_ratio.cohort.pair import Cohort
 from tumor_ratio.datasets.partition_folder import PartitionRef
 from tumor_ratio.errors import ConfigurationError
 from tumor_ratio.imaging.regions import regions_of
+from tumor_ratio.inference.calibration_areas import area_tasks
 from tumor_ratio.label_methods import NUCLEUS
 from tumor_ratio.labelling.compared_methods import measure_slide_otherwise
 from tumor_ratio.labelling.params import (
@@ -237,6 +238,11 @@ def split_slides(
         test_share=params.test_share,
         seed=params.seed,
     )
+
+
+def measure_areas(cohort: Cohort, patches: pd.DataFrame, folds: pd.DataFrame) -> SlideTasks:
+    """Weights that prediction would give to patches of the slides that calibrate intervals."""
+    return area_tasks(cohort, patches, folds)
 
 
 def describe_patches(cohort: Cohort, patches: pd.DataFrame, he_nuclei: Parts) -> SlideTasks:

@@ -78,6 +78,12 @@ def create_pipeline() -> Pipeline:
                 name="split_slides",
             ),
             Node(
+                nodes.measure_areas,
+                ["cohort", "patches", "folds"],
+                "calibration_areas",
+                name="measure_areas",
+            ),
+            Node(
                 nodes.describe_patches,
                 ["cohort", "patches", "he_nuclei"],
                 "slide_patch_features",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -11,14 +12,17 @@ import pandas as pd
 
 from tumor_ratio.cohort.pair import Cohort
 from tumor_ratio.datasets.partition_folder import PartitionRef
+from tumor_ratio.datasets.prediction_model import find_model
+from tumor_ratio.datasets.project_root import project_root
 from tumor_ratio.datasets.trainings import ModelRef
 from tumor_ratio.errors import ConfigurationError
 from tumor_ratio.imaging.regions import regions_of
 from tumor_ratio.inference.calibrating import calibrate_model
-from tumor_ratio.inference.calibration_areas import area_tasks
 from tumor_ratio.inference.new_slide_calibration import NewSlideCalibration
 from tumor_ratio.metrics.calibration import MonotoneMap
 from tumor_ratio.metrics.folds import FIRST, FoldKey, check_folds, keys_of, slides_of
+from tumor_ratio.models.regressor_options import BackboneOptions, backbone_name
+from tumor_ratio.models.shipped import SHIPPED, shipped_regressor
 from tumor_ratio.pipelines.regression import sampling
 from tumor_ratio.pipelines.regression.fold_names import fold_of, name_folds
 from tumor_ratio.pipelines.regression.fold_predictions import predict_in_folds
@@ -27,6 +31,10 @@ from tumor_ratio.pipelines.regression.training_step import train_approach
 from tumor_ratio.schemas import Predictions, TrainingParts
 from tumor_ratio.steps import SlideTasks
 
+logger = logging.getLogger(__name__)
+
+DOWNLOADS = "data/06_models/downloaded"
+"""Below the project's folder: where models of MLflow are kept, by content."""
 LEAST_PATCHES = 2
 """To train on: batch statistics need two."""
 
@@ -104,6 +112,7 @@ def train(
     """Train the approach's network in each fold; the model dataset carries it out."""
     named = name_folds(_keys_in(training_patches))
     path = params.backbone.weights_path
+    initial = initial_model(approach, params.backbone)
     tasks = {}
     for name, fold in named.items():
         own = _of_fold(training_patches, FoldKey(fold.repeat, fold.fold))
@@ -117,10 +126,21 @@ def train(
             training_parts[training_parts["region_id"].isin(taught)].reset_index(drop=True),
             params.learning(),
             Path(path) if path else None,
+            initial,
         )
         # A single split is a training like any other: its model must not depend on folds.
         tasks[name] = partial(task, fold=fold) if len(named) > 1 else task
     return tasks
+
+
+def initial_model(approach: str, backbone: BackboneOptions) -> ModelRef | None:
+    """The earlier model that a training goes on from; None where it starts anew."""
+    if not backbone.initial:
+        return None
+    name = backbone.initial
+    if name == SHIPPED:
+        name = str(shipped_regressor(backbone_name(approach, backbone)))
+    return find_model(name, project_root(Path.cwd() / DOWNLOADS) / DOWNLOADS)
 
 
 def predict(
@@ -164,6 +184,13 @@ def _check_split(card: Mapping[str, Any], folds: pd.DataFrame, protocol: str) ->
     tested = slides_of(folds, protocol, "test", key=key)
     validates = slides_of(folds, protocol, "validation", key=key)
     known = sorted((learned & (tested | validates)) | (chosen & tested))
+    if before := sorted(tested & set(card.get("slides_before", ()))):
+        logger.warning(
+            "%s went on from a model that had learned from slides called %s, which test now: its "
+            "scores mean nothing if they are the same",
+            card["approach"],
+            ", ".join(before[:5]),
+        )
     if known:
         raise ConfigurationError(
             f"{card['approach']} has seen {', '.join(known[:5])}, held out by the split of now",
@@ -195,11 +222,10 @@ def calibrate(
     return pd.concat(parts, ignore_index=True)[list(Predictions.to_schema().columns)]
 
 
-def measure_areas(
-    cohort: Cohort, patches: pd.DataFrame, folds: pd.DataFrame, params: RegressionParams
-) -> SlideTasks:
-    """Weights that prediction would give to patches of the slides that calibrate intervals."""
-    return area_tasks(cohort, patches, folds, params.protocol)
+def describe_approach(models: Mapping[str, ModelRef]) -> dict[str, str]:
+    """What the report says of the approach: what it learned from, before and here."""
+    card = next(iter(models.values())).card
+    return {"supervision": str(card.get("supervision", ""))}
 
 
 def calibrate_for_new_slides(

@@ -11,15 +11,16 @@ from kedro.pipeline import Node, Pipeline
 
 from tumor_ratio.pipelines.regression import nodes
 
-APPROACHES = ("resnet18", "levit_128s")
+APPROACHES = ("resnet18", "efficientnet_lite0", "lite0_vit")
 """What a plain `kedro run` trains, unless the configuration's `approaches` says otherwise. Any name
 will do whose configuration block names a backbone; names with a meaning of their own are in
 `tumor_ratio.models.regressor_options.BACKBONES`."""
 
-SHIPPED = (*APPROACHES, "resnet18_bins", "resnet18_study", "vit_b16_study")
+SHIPPED = (*APPROACHES, "levit_128s", "resnet18_bins", "resnet18_study", "vit_b16_study")
 """Approaches that conf/base describes; a run need not train them all."""
 
 SHARED_INPUTS = {
+    "calibration_areas",
     "cohort",
     "slide_appearance",
     "patches",
@@ -37,8 +38,8 @@ def create_pipeline(approaches: Sequence[str] = APPROACHES, **_: object) -> Pipe
     ----------
     approaches : the namespaces. `resnet18` reads the parameters `resnet18`, writes
         `resnet18.training_patches`, `resnet18.models`, `resnet18.slide_predictions`,
-        `resnet18.predictions` and `resnet18.new_slide_calibration`, and its nodes carry the tag
-        `approach.resnet18`.
+        `resnet18.predictions`, `resnet18.account` and `resnet18.new_slide_calibration`, and its
+        nodes carry the tag `approach.resnet18`.
     """
     return sum((create_approach(approach) for approach in approaches), Pipeline([]))
 
@@ -77,12 +78,7 @@ def create_approach(approach: str) -> Pipeline:
                 "predictions",
                 name="calibrate",
             ),
-            Node(
-                nodes.measure_areas,
-                ["cohort", "patches", "folds", "params:options"],
-                "calibration_areas",
-                name="measure_areas",
-            ),
+            Node(nodes.describe_approach, "models", "account", name="describe_approach"),
             Node(
                 nodes.calibrate_for_new_slides,
                 [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -16,6 +18,7 @@ from tumor_ratio.steps import step
 
 if TYPE_CHECKING:
     from tumor_ratio.datasets.trained_model import ModelRef
+    from tumor_ratio.models.predictor import Predictor
 
 
 @step(version=2)
@@ -43,8 +46,6 @@ def predict_slide(
     SlideError
         If the slide cannot be read.
     """
-    from tumor_ratio.models.model_folder import load_regressor
-
     wanted = (int(model.card["patch_px"]), float(model.card["mpp"]))
     cut = set(zip(patches["size_px"].tolist(), patches["mpp"].tolist(), strict=True))
     if cut - {wanted}:
@@ -54,8 +55,15 @@ def predict_slide(
         )
     seen = with_context(slide, float(model.card.get("context", 1.0)))
     reader = PatchReader({slide.slide_id: seen}, list(iter_regions(patches)), cache_mb=0)
-    predictor = load_regressor(model.folder, options, flips=options.flips)
-    predicted = predictor.predict_source(reader)
+    predicted = _opened(model.folder, model.card["fingerprint"], options).predict_source(reader)
     return pd.DataFrame(
         {"region_id": patches["region_id"].to_numpy(), "tumor_ratio": predicted.astype("float64")}
     )
+
+
+@lru_cache(maxsize=1)
+def _opened(folder: Path, fingerprint: str, options: PredictionOptions) -> Predictor:
+    """The model, kept for the worker's next slide."""
+    from tumor_ratio.models.model_folder import load_regressor
+
+    return load_regressor(folder, options, flips=options.flips)

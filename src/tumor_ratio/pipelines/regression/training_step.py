@@ -24,6 +24,7 @@ from tumor_ratio.pipelines.regression.params import LearningParams
 from tumor_ratio.steps import step
 
 if TYPE_CHECKING:
+    from tumor_ratio.datasets.trainings import ModelRef
     from tumor_ratio.models.patch_source import LabelIntervals, LabelledPatches, PatchParts
     from tumor_ratio.models.predictor import Predictor
     from tumor_ratio.models.training import OnEpoch, Trained
@@ -39,6 +40,7 @@ def train_approach(
     parts: pd.DataFrame,
     params: LearningParams,
     weights: Path | None,
+    initial: ModelRef | None = None,
     *,
     fold: OfFolds | None = None,
     folder: Path,
@@ -54,6 +56,7 @@ def train_approach(
     parts : `schemas.TrainingParts` of the training patches; no rows where parts are not taught.
     params : what to train, and how.
     weights : the file of `params.backbone.weights_path`, so that other content trains anew.
+    initial : the model that `params.backbone.initial` names.
     fold : which fold of a cross-validation it is; None for a single split.
     folder : of this very training.
     on_epoch : told of every epoch.
@@ -97,13 +100,15 @@ def train_approach(
         title=fold.title(approach) if fold else approach,
         normalisation=params.normalisation,
         on_epoch=on_epoch,
+        initial=initial.folder if initial else None,
     )
     card = write_model(
         folder,
         predictor.network,
         predictor.normalisation,
         {
-            **_origin(approach, pairs, table, params),
+            **_origin(approach, pairs, table, params, initial),
+            **_start(predictor, params, initial),
             **(fold.record() if fold else {}),
             **_outcome(params, predictor, trained, training, validation),
         },
@@ -174,7 +179,11 @@ def patch_parts(rows: pd.DataFrame, parts: pd.DataFrame) -> PatchParts | None:
 
 
 def _origin(
-    approach: str, pairs: tuple[SlidePair, ...], table: pd.DataFrame, params: LearningParams
+    approach: str,
+    pairs: tuple[SlidePair, ...],
+    table: pd.DataFrame,
+    params: LearningParams,
+    initial: ModelRef | None,
 ) -> dict[str, Any]:
     """What the model is and what it learned from."""
     parts = dict(iter(table.groupby("split")))
@@ -185,10 +194,41 @@ def _origin(
         "label_method": params.label_method,
         "reference": "ihc_measured",
         "protocol": params.protocol,
-        **training_origin(pairs),
+        **training_origin(pairs, *([initial.card["training_data"]] if initial else [])),
         "slides": {split: sorted(rows["slide_id"].unique()) for split, rows in parts.items()},
         "n_patches": {split: len(rows) for split, rows in parts.items()},
     }
+
+
+def _start(
+    predictor: Predictor, params: LearningParams, initial: ModelRef | None
+) -> dict[str, Any]:
+    """What the weights were before, and with that what the approach learned from."""
+    from tumor_ratio.models.starting_weights import start_of
+
+    network = predictor.network
+    start = start_of(
+        network.architecture,
+        params.backbone,
+        network.backbone.pretrained_cfg or {},
+        initial.folder if initial else None,
+    )
+    taught = "region ratios of the neighbouring Ki-67 section"
+    details = ["and the ratios of the regions' parts"] if params.loss.parts else []
+    if params.backbone.frozen:
+        details.append("the backbone stays as it was")
+    learned = f"{start.words}, then {taught}" if start.words else taught
+    return {
+        "starting_weights": dict(start.record),
+        "slides_before": _slides_before(initial.card) if initial else [],
+        "supervision": "; ".join([learned, *details]),
+    }
+
+
+def _slides_before(card: Mapping[str, Any]) -> list[str]:
+    """Slides that a model learned from or was chosen on, or those that it started from."""
+    parts = [names for names in card.get("slides", {}).values() if isinstance(names, list)]
+    return sorted({*card.get("slides_before", ()), *(name for part in parts for name in part)})
 
 
 def _outcome(
@@ -212,7 +252,6 @@ def _outcome(
         "device": predictor.compute.device,
         "precision": predictor.compute.precision,
         "threads": predictor.compute.threads,
-        "pretrained": params.backbone.pretrained or bool(params.backbone.weights_path),
     }
 
 

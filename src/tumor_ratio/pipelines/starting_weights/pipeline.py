@@ -1,0 +1,29 @@
+"""The pipeline starting_weights: registered, not part of a plain `kedro run`."""
+
+from __future__ import annotations
+
+from kedro.pipeline import Node, Pipeline
+
+from tumor_ratio.pipelines.starting_weights import nodes
+
+
+def create_pipeline() -> Pipeline:
+    """From trained models to folders that ship: a ResNet18 and a CycleGAN."""
+    params = ["cohort_plan", "params:starting_weights"]
+    return Pipeline(
+        [
+            Node(
+                nodes.ship_regressor,
+                ["resnet18.models", *params],
+                "shipped_resnet18",
+                name="ship_resnet18",
+            ),
+            Node(
+                nodes.ship_cyclegan,
+                ["cyclegan.model", *params],
+                "shipped_cyclegan",
+                name="ship_cyclegan",
+            ),
+        ],
+        tags="starting_weights",
+    )
