@@ -131,7 +131,7 @@ def test_a_folder_of_an_ensemble_gives_the_same_answers_back(tmp_path):
         assert card["members"] == len(networks(predictor))
         assert has_model(tmp_path)
         again = load_regressor(tmp_path, FLOAT32)
-        np.testing.assert_array_equal(again.predict(RGB), predictor.predict(RGB))
+        np.testing.assert_allclose(again.predict(RGB), predictor.predict(RGB), atol=1e-6)
     files = sorted(path.name for path in tmp_path.glob("*.safetensors"))
     assert files == ["model.safetensors", "model_02.safetensors"]  # none left of the three
     (tmp_path / "model_02.safetensors").unlink()
@@ -148,7 +148,7 @@ def test_a_card_that_speaks_of_no_members_means_one(tmp_path):
     (tmp_path / "card.json").write_text(json.dumps(card))
     assert has_model(tmp_path)
     again = load_regressor(tmp_path, FLOAT32)
-    np.testing.assert_array_equal(again.predict(RGB), one.predict(RGB))
+    np.testing.assert_allclose(again.predict(RGB), one.predict(RGB), atol=1e-6)
 
 
 def test_members_that_see_colours_differently_do_not_go_together():

@@ -11,7 +11,7 @@ from tumor_ratio.errors import ConfigurationError
 from tumor_ratio.models.devices import ComputeOptions
 from tumor_ratio.models.ensemble_fit import fit_ensemble
 from tumor_ratio.models.model_folder import load_regressor, write_model
-from tumor_ratio.models.necks import mean_and_spread
+from tumor_ratio.models.necks import TokenTransformer, mean_and_spread
 from tumor_ratio.models.patch_source import ArrayPatches
 from tumor_ratio.models.regressor import build_regressor
 from tumor_ratio.models.regressor_options import (
@@ -33,6 +33,7 @@ from .planted import half_planted_patches, planted_patches
 SIDE = 32
 SPREAD = PoolingOptions("mean_spread", strides=(4, 8))
 TOKENS = PoolingOptions("transformer", strides=(8,), width=16, depth=1, heads=2)
+MERGED = PoolingOptions("transformer", strides=(8,), merge=2, width=16, depth=1, heads=2)
 FLOAT32 = ComputeOptions(device="cpu", precision="float32", threads=1)
 
 
@@ -53,7 +54,7 @@ def test_means_and_spreads_are_those_of_the_maps_places():
     assert np.allclose(found, np.concatenate(expected, axis=1), atol=1e-6)
 
 
-@pytest.mark.parametrize("pooling", [SPREAD, TOKENS])
+@pytest.mark.parametrize("pooling", [SPREAD, TOKENS, MERGED])
 def test_a_patch_is_answered_whatever_stands_beside_it(pooling):
     network = network_with(pooling)
     images = torch.rand(5, 3, SIDE, SIDE)
@@ -72,6 +73,20 @@ def test_a_transformer_knows_places_and_its_parts_make_up_the_whole():
         whole, parts = network.with_parts(images, 2)
         assert parts.shape == (2, 2, 2)
         assert torch.allclose(whole, network(images), atol=1e-6)
+
+
+def test_a_token_holds_its_square_of_places():
+    neck = TokenTransformer(3, 4, MERGED)
+    neck.blocks = torch.nn.Identity()  # tokens that do not see one another
+    maps = torch.rand(1, 3, 4, 4)
+    changed = maps.clone()
+    changed[..., 3, 1] += 1  # a place of the lower left token
+    with torch.no_grad():
+        moved = (neck.grid(maps) != neck.grid(changed)).any(dim=1)[0]
+    assert moved.tolist() == [[False, False], [True, False]]
+    with pytest.raises(ConfigurationError, match="map of 5 x 5 places") as caught:
+        TokenTransformer(3, 5, MERGED)
+    assert "pooling.merge" in caught.value.remedy
 
 
 def test_maps_that_a_backbone_lacks_are_named():
@@ -150,7 +165,7 @@ def test_a_model_folder_rebuilds_the_neck(weights, tmp_path):
     write_model(tmp_path / "f", predictor.network, predictor.normalisation, {"mpp": 1.0})
     rgb = np.random.default_rng(0).integers(0, 255, (3, SIDE, SIDE, 3), dtype=np.uint8)
     again = load_regressor(tmp_path / "f", FLOAT32)
-    assert np.array_equal(again.predict(rgb), predictor.predict(rgb))
+    np.testing.assert_allclose(again.predict(rgb), predictor.predict(rgb), atol=1e-6)
     assert again.predict_source(ArrayPatches(rgb[:0])).shape == (0,)
 
 

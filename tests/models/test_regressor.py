@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 
 from tumor_ratio.errors import ConfigurationError, ModelUnavailableError
 from tumor_ratio.models.devices import Compute, ComputeOptions, resolve_compute
+from tumor_ratio.models.folded_norms import with_folded_norms
 from tumor_ratio.models.model_folder import load_regressor, read_card, write_model
 from tumor_ratio.models.normalisation import (
     Normalisation,
@@ -265,7 +266,46 @@ def test_a_model_folder_gives_the_same_answers_back(tmp_path):
     assert (card["patch_px"], card["architecture"]["backbone"]) == (64, "resnet18")
     again = load_regressor(tmp_path, FLOAT32)
     rgb = random_rgb(3, 64)
-    np.testing.assert_array_equal(again.predict(rgb), original.predict(rgb))
+    np.testing.assert_allclose(again.predict(rgb), original.predict(rgb), atol=1e-6)
+
+
+@pytest.mark.parametrize("backbone", ["resnet18", "tf_efficientnet_lite0", "levit_128s"])
+def test_a_copy_for_prediction_folds_its_norms_and_predicts_the_same(backbone):
+    network = build_regressor(Architecture(backbone, 64), BackboneOptions(), seed=0).eval()
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):  # as training leaves them
+            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
+            torch.nn.init.normal_(module.bias)
+            module.running_mean.normal_()
+            module.running_var.uniform_(0.5, 2)
+    before = {name: values.clone() for name, values in network.state_dict().items()}
+    copied = network.for_prediction()
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in copied.modules())
+    images = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        torch.testing.assert_close(copied(images), network(images), atol=1e-5, rtol=1e-4)
+    assert all(torch.equal(network.state_dict()[name], values) for name, values in before.items())
+
+
+def test_a_norm_that_does_not_follow_its_convolution_is_left_alone():
+    class Branches(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.convolution, self.norm = torch.nn.Conv2d(3, 3, 1), torch.nn.BatchNorm2d(3)
+            self.twice = torch.nn.Conv2d(3, 3, 1)
+            self.of_twice = torch.nn.BatchNorm2d(3)
+
+        def forward(self, images):
+            return (
+                self.convolution(images)
+                + self.norm(images)
+                + self.of_twice(self.twice(self.twice(images)))
+            )
+
+    network, images = Branches().eval(), torch.randn(1, 3, 4, 4)
+    copied = with_folded_norms(network, lambda each: each(images))
+    assert sum(isinstance(module, torch.nn.BatchNorm2d) for module in copied.modules()) == 2
+    torch.testing.assert_close(copied(images), network(images))
 
 
 def test_a_model_folder_that_is_not_whole_says_so(tmp_path):

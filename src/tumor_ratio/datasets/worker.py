@@ -17,7 +17,7 @@ from typing import Any
 from tumor_ratio.errors import SlideError, TumorRatioError
 
 PARENT_POLL_S = 1.0
-IDLE_EXIT_S = 60.0
+IDLE_EXIT_S = 300.0
 """A worker that nobody asks for so long ends, and gives its memory back."""
 
 

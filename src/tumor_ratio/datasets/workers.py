@@ -23,8 +23,9 @@ from tumor_ratio.datasets.worker import Outcome, carry_out, worker_main
 from tumor_ratio.datasets.worker_start import start_environment
 from tumor_ratio.processes import available_cores
 
-IDLE_S = 20.0
-"""Workers are kept so long for the next step, which saves it their start-up and imports."""
+IDLE_S = 300.0
+"""Workers are kept so long for the next step: to import torch and TensorFlow takes them ten seconds
+of all cores, and a training of minutes may lie between two steps that need them."""
 
 Task = tuple[Callable[..., Any], tuple[Any, ...]]
 """A module-level function and its picklable arguments."""

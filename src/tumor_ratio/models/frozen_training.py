@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +153,8 @@ def features_of(
     """
     path = folder / FEATURES_FILE
     if not path.is_file():
+        quick = predictor.compute.place(predictor.network.for_prediction())
+        predictor = replace(predictor, network=quick)
         found = {"validation": _stored(torch.from_numpy(predictor.seen(validation.source)))}
         generator = torch.Generator().manual_seed(seed)
         for number in range(copies):
@@ -179,7 +181,7 @@ def _seen(
     generator: torch.Generator,
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """What the backbone sees in patches, varied or as they are, and the labels of their parts."""
-    network, compute = predictor.network.eval(), predictor.compute
+    network, compute = predictor.network, predictor.compute
     seen, parts = [], []
     names = [name for name in PART_LABELS if patches.parts is not None]
     with compute.threading(), torch.no_grad():

@@ -128,7 +128,8 @@ def load_regressor(
     card = read_card(folder)
     settled = resolve_compute(compute or ComputeOptions())
     first, *others = (
-        settled.place(_load_network(folder, name, card)).eval() for name in _weights_files(card)
+        settled.place(_load_network(folder, name, card).for_prediction())
+        for name in _weights_files(card)
     )
     try:
         normalisation = normalisation_from_record(card["normalisation"])

@@ -67,16 +67,30 @@ class TokenTransformer(nn.Module):
     Parameters
     ----------
     channels, side : of the map, (B, channels, side, side).
-    options : width, depth and heads.
+    options : how many places make a token; width, depth and heads.
+
+    Raises
+    ------
+    ConfigurationError
+        If the map's side is no multiple of a token's.
     """
 
     def __init__(self, channels: int, side: int, options: PoolingOptions) -> None:
         super().__init__()
         from timm.models.vision_transformer import Block
 
-        self.input_norm = nn.LayerNorm(channels)
-        self.embedding = nn.Linear(channels, options.width)
-        self.position = nn.Parameter(torch.empty(1, side * side, options.width))
+        if side % options.merge:
+            raise ConfigurationError(
+                f"a map of {side} x {side} places cannot be cut into tokens of {options.merge} x "
+                f"{options.merge}",
+                "set `backbone.pooling.merge` to a divisor of the map's side",
+            )
+        self.merge = options.merge
+        values = channels * options.merge**2
+        self.input_norm = nn.LayerNorm(values)
+        self.embedding = nn.Linear(values, options.width)
+        tokens = (side // options.merge) ** 2
+        self.position = nn.Parameter(torch.empty(1, tokens, options.width))
         nn.init.trunc_normal_(self.position, std=0.02)
         self.blocks = nn.Sequential(
             *(Block(options.width, options.heads, qkv_bias=True) for _ in range(options.depth))
@@ -88,7 +102,8 @@ class TokenTransformer(nn.Module):
         return self.grid(maps).mean(dim=(2, 3))
 
     def grid(self, maps: torch.Tensor) -> torch.Tensor:
-        """(B, width, side, side) tokens, each at its place."""
+        """(B, width, side / merge, side / merge) tokens, each at its place."""
+        maps = nn.functional.pixel_unshuffle(maps, self.merge)
         side = maps.shape[-1]
         tokens = self.embedding(self.input_norm(maps.flatten(2).transpose(1, 2)))
         tokens = self.norm(self.blocks(tokens + self.position))

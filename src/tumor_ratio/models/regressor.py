@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from tumor_ratio.errors import ConfigurationError
 from tumor_ratio.models.backbones import create_backbone
 from tumor_ratio.models.bins import bin_numbers
 from tumor_ratio.models.devices import Compute
+from tumor_ratio.models.folded_norms import with_folded_norms
 from tumor_ratio.models.hub_backbones import described
 from tumor_ratio.models.necks import MapReader, TokenTransformer, mean_and_spread
 from tumor_ratio.models.packaged_weights import read_packaged
@@ -125,6 +126,8 @@ class RatioRegressor(nn.Module):
                 "lower `backbone.frozen_stages`, or set `backbone.frozen: true`",
             )
         kept = {name for stage in stages[:number] for name in groups[stage]}
+        inner = [name for name, _ in self.backbone.named_modules() if _lies_in(name, kept)]
+        predicting = self.for_prediction([f"backbone.{name}" for name in inner]).backbone
         holders = {name for group in groups.values() for name in group}
         outermost = ""
         for name, module in self.backbone.named_modules():
@@ -134,7 +137,15 @@ class RatioRegressor(nn.Module):
             self._kept.append(module.requires_grad_(False))  # with its dropout, if any
             if not (outermost and name.startswith(f"{outermost}.")):
                 outermost = name
-                module.forward = _as_in_prediction(module.forward, compute)
+                same = compute.place(predicting.get_submodule(name))
+                module.forward = _as_in_prediction(same, compute)
+
+    def for_prediction(self, within: Collection[str] | None = None) -> RatioRegressor:
+        """A copy that predicts the same in less time; see `with_folded_norms`."""
+        side = self.architecture.patch_px
+        weights = next(self.parameters())
+        blank = torch.zeros(1, 3, side, side, device=weights.device)
+        return with_folded_norms(self, lambda network: network.seen(blank), within)
 
     def train(self, mode: bool = True) -> RatioRegressor:
         """Set the mode of all but frozen stages, which stay as in prediction."""
@@ -228,12 +239,16 @@ class RatioRegressor(nn.Module):
             self.bin_ratios[index] = float(ratios[number == index].mean(dtype=np.float64))
 
 
-def _as_in_prediction(forward: Callable[..., Any], compute: Compute) -> Callable[..., Any]:
+def _lies_in(name: str, holders: Collection[str]) -> bool:
+    return any(name == each or name.startswith(f"{each}.") for each in holders)
+
+
+def _as_in_prediction(stage: nn.Module, compute: Compute) -> Callable[..., Any]:
     @torch.no_grad()
     def predicting(images: torch.Tensor) -> torch.Tensor:
         training_in_bf16 = torch.is_autocast_enabled(compute.device)
         with compute.autocast():
-            found: torch.Tensor = forward(images)
+            found: torch.Tensor = stage(images)
         return found if training_in_bf16 else found.float()
 
     return predicting

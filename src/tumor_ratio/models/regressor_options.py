@@ -50,6 +50,7 @@ class PoolingOptions:
         every channel over the maps of `strides`; `transformer` a small vision transformer whose
         tokens are the places of one map.
     strides : of the maps, in pixels of the patch; for `transformer` a single one.
+    merge : `merge` x `merge` places of that map become one token; a divisor of the map's side.
     width, depth, heads : of the transformer; `width` is a multiple of `heads`.
     """
 
@@ -57,6 +58,7 @@ class PoolingOptions:
 
     name: Literal["backbone", "mean_spread", "transformer"] = "backbone"
     strides: tuple[int, ...] = ()
+    merge: int = 1
     width: int = 128
     depth: int = 2
     heads: int = 4
@@ -71,7 +73,7 @@ class PoolingOptions:
                 f"pooling.name: {self.name} takes {wanted[self.name]} pooling.strides, "
                 f"not {list(self.strides)}"
             )
-        for field in ("width", "depth", "heads"):
+        for field in ("merge", "width", "depth", "heads"):
             if getattr(self, field) < 1:
                 raise ValueError(f"pooling.{field} must be at least 1, not {getattr(self, field)}")
         if self.width % self.heads:
