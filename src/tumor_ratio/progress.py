@@ -17,6 +17,7 @@ SHOWN_AFTER_S = 5.0
 """A shorter step shows no bar."""
 REDRAWN_EVERY_S = 0.5
 LOG_EVERY_S = 30.0
+LOG_WIDTH = 120
 BAR_CELLS = 24
 CELLS = "#-"  # any terminal has them
 
@@ -86,7 +87,8 @@ class StepProgress:
             self._logged_s = now_s
             told = f" ({count.told})" if count.told else ""
             share = f"{100 * count.done // count.total} %"
-            logger.info("%s: %s%s%s", self._title, share, told, count.left())
+            said = f"{self._title}: {share}{count.left()}{told}"
+            logger.info("%s", said if len(said) <= LOG_WIDTH else said[: LOG_WIDTH - 3] + "...")
 
     def line(self, width: int) -> str:
         """The step on one line of at most `width` characters."""

@@ -188,7 +188,7 @@ ROLES_OF_THREE = {"net": "model", "other": "model", "third": "model", "training_
 def test_the_best_is_beyond_chance_by_interval_and_test(mae, p_holm, verdict):
     approaches = approaches_of(ROLES_OF_THREE)
     table = with_p(scores_of({"net": mae, "training_median": 0.2}), approaches, {"net": p_holm})
-    first, second, *rest = answer_of(table, HEADLINE, 56.0, 0.95, synthetic=False)
+    first, second, *rest = answer_of(table, HEADLINE, 56.0, 0.95, synthetic="")
     assert first == (
         "The approach: net estimates the ratio measured on the neighbouring Ki-67 section, a share "
         f"from 0 to 1, and is off by {mae:.3f} on average (mean absolute error; 3 test slides, "
@@ -212,7 +212,7 @@ def test_the_others_are_grouped_by_what_is_beyond_chance():
     }  # fmt: skip
     p_holm = {"net": 0.001, "other": 1e-6, "third": 0.5, "fourth": 0.02}
     table = with_p(scores_of(maes), approaches, p_holm)
-    said = answer_of(table, HEADLINE, math.nan, 0.95, synthetic=True)
+    said = answer_of(table, HEADLINE, math.nan, 0.95, synthetic="All")
     assert said[0].startswith("Best of 4 approaches: net estimates")
     assert said[2] == (
         "Also better than that constant, beyond chance: other, off by 0.110, 45% less (difference "
@@ -220,8 +220,12 @@ def test_the_others_are_grouped_by_what_is_beyond_chance():
     )
     assert said[3].startswith("Worse than it, beyond chance: fourth, off by 0.300, 50% more (")
     assert said[4].startswith("Neither better nor worse than it beyond chance: third, off by 0.190")
-    assert said[5].startswith("The oracle, which is told the H&E section’s true nuclei, is off by")
-    assert "synthetic" in said[6]
+    assert said[5].startswith(
+        "The oracle, which knows the H&E section’s true nuclei and can only err"
+    )
+    assert said[6].startswith("All slides are synthetic")
+    mixed = answer_of(table, HEADLINE, math.nan, 0.95, synthetic="Some")
+    assert mixed[6].startswith("Some slides are synthetic")
     for sentence in said:
         assert sentence.count("% less") + sentence.count("% more") == sentence.count(", p ")
 
@@ -241,7 +245,7 @@ def test_nothing_to_score_is_said():
     approaches = approaches_of({"net": "model"}, {"net": "no predictions"})
     scores = scores_of({"net": 0.1}).iloc[:0]
     table = with_p(scores, approaches, {})
-    (only,) = answer_of(table, HEADLINE, 56.0, 0.95, synthetic=True)
+    (only,) = answer_of(table, HEADLINE, 56.0, 0.95, synthetic="All")
     assert only.startswith("No model could be scored")
     assert "No approach could be compared." in text_of(table, approaches)
 
@@ -252,7 +256,7 @@ def test_answer_and_title_name_what_is_compared(approaches):
         reference="he_true", output="calibrated", n_slides=1, n_regions=1
     )
     table = with_p(scores, approaches, {}, other)
-    first, *_ = answer_of(table, other, 56.0, 0.95, synthetic=False)
+    first, *_ = answer_of(table, other, 56.0, 0.95, synthetic="")
     assert first.startswith("The approach: net, calibrated, estimates the true ratio of the H&E ")
     assert "1 test slide, 1 region, 56 µm wide" in first
     text = text_of(table, approaches, other)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -19,8 +19,8 @@ CHANCE = 0.05
 """A difference with a p-value of this or more is not told from chance."""
 
 SYNTHETIC = (
-    "All slides are synthetic (phantoms): the figures show that the pipeline works, and say "
-    "nothing of real slides."
+    "slides are synthetic (phantoms): the figures show that the pipeline works, and say nothing of "
+    "real slides."
 )
 
 
@@ -44,7 +44,12 @@ def with_tests(table: pd.DataFrame, paired: pd.DataFrame, headline: Headline) ->
 
 
 def answer_of(
-    table: pd.DataFrame, headline: Headline, region_um: float, confidence: float, *, synthetic: bool
+    table: pd.DataFrame,
+    headline: Headline,
+    region_um: float,
+    confidence: float,
+    *,
+    synthetic: Literal["", "Some", "All"],
 ) -> list[str]:
     """Which model is best, how far off, whether beyond chance; then the others and the ceiling.
 
@@ -54,7 +59,7 @@ def answer_of(
     headline : which scores it was given.
     region_um : side of a region; NaN where there is none.
     confidence : of the intervals.
-    synthetic : whether there are phantoms among the slides.
+    synthetic : how many of the slides are phantoms; empty for none.
     """
     best = best_model(table)
     if best is None:
@@ -80,7 +85,7 @@ def answer_of(
         ]
     if "oracle" in rows:
         sentences.append(_ceiling(best, first, rows["oracle"], confidence))
-    return [*sentences, SYNTHETIC] if synthetic else sentences
+    return [*sentences, f"{synthetic} {SYNTHETIC}"] if synthetic else sentences
 
 
 def key_figures(table: pd.DataFrame) -> list[KeyFigure]:
@@ -156,8 +161,8 @@ def _ceiling(
     best: str, row: Mapping[str, Any], oracle: Mapping[str, Any], confidence: float
 ) -> str:
     said = (
-        f"The oracle, which is told the H&E section’s true nuclei, is off by "
-        f"{number(oracle['region_mae'])}: H&E alone hardly allows less."
+        f"The oracle, which knows the H&E section’s true nuclei and can only err by how the "
+        f"sections differ, is off by {number(oracle['region_mae'])}."
     )
     if not math.isfinite(row["region_skill_mae"]):
         return said

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -29,6 +29,12 @@ SHOWN_BESIDE = ("ridge", "oracle")
 def training_data(cohort: Cohort) -> TrainingData:
     """What the models learned from: one phantom in the cohort makes it "phantom"."""
     return "phantom" if any(pair.data_kind == "phantom" for pair in cohort) else "real"
+
+
+def synthetic_share(cohort: Cohort) -> Literal["", "Some", "All"]:
+    """How many of the cohort's slides are phantoms."""
+    phantoms = [pair.data_kind == "phantom" for pair in cohort]
+    return ("All" if all(phantoms) else "Some") if any(phantoms) else ""
 
 
 def stamps_of(cohort: Cohort) -> tuple[str, ...]:

@@ -44,7 +44,7 @@ def write_results_table(
     headline = headline_of(params)
     table = headline_table(scores, approaches, headline)
     table = with_tests(table, paired_comparisons, headline)
-    synthetic = figures.training_data(cohort) == "phantom"
+    synthetic = figures.synthetic_share(cohort)
     return results_text(
         table,
         approaches,
@@ -52,7 +52,9 @@ def write_results_table(
         answer=answer_of(table, headline, math.nan, params.confidence, synthetic=synthetic),
         region_um=region_side_um(patches),
         confidence=params.confidence,
-        notes=comparison_notes(table, compared_regions, approaches, params, synthetic=synthetic),
+        notes=comparison_notes(
+            table, compared_regions, approaches, params, synthetic=bool(synthetic)
+        ),
         stamps=figures.stamps_of(cohort),
     )
 
@@ -82,8 +84,8 @@ def write_report(
     headline = headline_of(params)
     table = headline_table(scores, approaches, headline)
     table = with_tests(table, paired_comparisons, headline)
-    synthetic = figures.training_data(cohort) == "phantom"
-    notes = comparison_notes(table, compared_regions, approaches, params, synthetic=synthetic)
+    synthetic = figures.synthetic_share(cohort)
+    notes = comparison_notes(table, compared_regions, approaches, params, synthetic=bool(synthetic))
     compared = Compared(cohort, patches, ihc_nuclei, compared_regions, approaches, scores, params)
     hashed = {
         "patches": patches,
