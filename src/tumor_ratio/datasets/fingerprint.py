@@ -22,10 +22,11 @@ import pandas as pd
 from pydantic import BaseModel
 
 from tumor_ratio.params import ChangesNoResult
+from tumor_ratio.steps import is_step, step_identity
 
 
 def fingerprint(task: partial[Any], root: Path) -> str:
-    """Hash of a task: its step's name and version, and all its arguments.
+    """Hash of a task: name and version of its step and of those it uses, and all its arguments.
 
     Parameters
     ----------
@@ -41,7 +42,7 @@ def fingerprint(task: partial[Any], root: Path) -> str:
     Raises
     ------
     TypeError
-        If the function carries no version, or an argument is of a kind whose content is not
+        If the function is no step, or an argument is of a kind whose content is not
         defined; the message names the argument.
 
     Notes
@@ -105,13 +106,12 @@ def _describe_task(task: partial[Any], root: Path, where: str) -> dict[str, Any]
 
 
 def _describe_function(function: Callable[..., Any], where: str) -> str:
-    version = getattr(function, "step_version", None)
     name = getattr(function, "__qualname__", type(function).__name__)
-    if version is None:
-        raise TypeError(f"{where}: {name} has no version; mark it with @step(version=1)")
+    if not is_step(function):
+        raise TypeError(f"{where}: {name} is no step; mark it with @step(name=..., version=1)")
     if "<" in name:
         raise TypeError(f"{where}: {name} is not a function at the top of a module")
-    return f"{function.__module__}.{name}@{version}"
+    return step_identity(function)
 
 
 def describe(value: Any, root: Path, where: str = "value") -> Any:
