@@ -1,3 +1,4 @@
+import hashlib
 import os
 import subprocess
 import sys
@@ -14,8 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field
 
-from tumor_ratio.datasets.fingerprint import file_hash, fingerprint, table_hash
+from tumor_ratio.datasets.fingerprint import canonical_json, file_hash, fingerprint, table_hash
 from tumor_ratio.datasets.partition_folder import PartitionRef
+from tumor_ratio.labelling.segmentation import segment_slide
 from tumor_ratio.params import ChangesNoResult, Params
 from tumor_ratio.steps import step
 
@@ -153,6 +155,16 @@ def test_the_versions_of_used_steps_count_however_far_away(monkeypatch):
     assert raised != before
     monkeypatch.setattr(user, "step_uses", ())
     assert fingerprint(task, Path()) not in (before, raised)
+
+
+def test_results_from_before_steps_had_names_still_hold():
+    before = {
+        "step": "tumor_ratio.labelling.segmentation.segment_slide@5",
+        "args": [],
+        "kwargs": {},
+    }
+    expected = hashlib.sha256(canonical_json(before).encode()).hexdigest()
+    assert fingerprint(partial(segment_slide), Path()) == expected
 
 
 def test_files_count_by_place_size_and_time_relative_to_the_project(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 
 import tumor_ratio
 from tests.foundation.step_calls import PackageSource
-from tumor_ratio.datasets.fingerprint import fingerprint
+from tumor_ratio.datasets.fingerprint import BEFORE_NAMES, fingerprint
 from tumor_ratio.steps import step, step_identity
 
 PACKAGE = Path(tumor_ratio.__file__).parent
@@ -95,6 +95,10 @@ def _users(source, step):
         wanted = {_function(place) for place in found}
         found |= {place for place in source.steps if wanted & {*_function(place).step_uses}}
     return found
+
+
+def test_results_of_before_are_reused_only_for_steps_as_they_are(source):
+    assert set(BEFORE_NAMES) <= {step_identity(_function(place)) for place in source.steps}
 
 
 STEPS = """
