@@ -244,7 +244,7 @@ def test_a_full_disk_keeps_what_was_there(
     assert disk.n > 2  # pyarrow writes parquet itself, where only the rename is seen
 
 
-@step(version=1)
+@step(name="square", version=1)
 def square(number: int) -> dict[str, Any]:
     return {"square": number**2, "filling": "x" * 500}
 
@@ -283,7 +283,7 @@ def test_a_full_disk_costs_slides_and_the_next_run_ends_equal(
     assert (2 in counts) is not lasting  # the others go on; later a full disk stops the index, too
 
 
-@step(version=1)
+@step(name="train", version=1)
 def train(*, folder: Path, on_epoch: Callable[..., None]) -> dict[str, Any]:
     """Counts to three, as trainings do: checkpoints, then weights, a card, and no checkpoints."""
     if has_model(folder):

@@ -32,7 +32,7 @@ class Notes:
         return "m-1" if "patch_px" in card else None
 
 
-@step(version=1)
+@step(name="train", version=1)
 def train(rate: float, log: str, *, folder: Path, on_epoch, die_in: int = -1) -> dict:
     """Counts epochs in a checkpoint that it resumes from."""
     checkpoint = folder / "checkpoint.txt"
@@ -52,7 +52,7 @@ def task(path: Path, rate: float = 1.0):
     return partial(train, rate, str(path / "log"))
 
 
-@step(version=1)
+@step(name="train_by", version=1)
 def train_by(params: Params, log: str, *, folder: Path, on_epoch) -> dict:
     """Notes in a file that it trains."""
     with Path(log).open("a") as stream:

@@ -1,3 +1,4 @@
+import hashlib
 import os
 import subprocess
 import sys
@@ -14,8 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field
 
-from tumor_ratio.datasets.fingerprint import file_hash, fingerprint, table_hash
+from tumor_ratio.datasets.fingerprint import canonical_json, file_hash, fingerprint, table_hash
 from tumor_ratio.datasets.partition_folder import PartitionRef
+from tumor_ratio.labelling.segmentation import segment_slide
 from tumor_ratio.params import ChangesNoResult, Params
 from tumor_ratio.steps import step
 
@@ -41,14 +43,24 @@ class Stain(Enum):
     IHC = 2
 
 
-@step(version=1)
+@step(name="work", version=1)
 def work(*args: Any, **kwargs: Any) -> None:
     """Takes anything."""
 
 
-@step(version=1)
+@step(name="other", version=1)
 def other(*args: Any) -> None:
     """Takes anything, too."""
+
+
+@step(name="user", version=1, uses=[work])
+def user(*args: Any) -> None:
+    """Is taken to call `work`."""
+
+
+@step(name="outermost", version=1, uses=[user, other])
+def outermost(*args: Any) -> None:
+    """Is taken to call both."""
 
 
 def of(*args: Any, root: Path = Path("/project"), **kwargs: Any) -> str:
@@ -118,16 +130,41 @@ def test_what_means_the_same_has_the_same_fingerprint(first, second):
     assert of(first) == of(second)
 
 
-def test_function_version_and_argument_names_count():
+def test_step_version_and_argument_names_count(monkeypatch):
     assert fingerprint(partial(other, 1), Path()) != of(1)
     assert of(1) != of(value=1)
-    raised = partial(work, 1)
     before = of(1)
-    raised.func.step_version = 2
-    try:
-        assert of(1) != before
-    finally:
-        raised.func.step_version = 1
+    monkeypatch.setattr(work, "step_version", 2)
+    assert of(1) != before
+
+
+def test_a_step_is_known_by_its_name_wherever_it_lives(monkeypatch):
+    before = of(1)
+    monkeypatch.setattr(work, "__module__", "elsewhere")
+    monkeypatch.setattr(work, "__qualname__", "renamed")
+    assert of(1) == before
+    monkeypatch.setattr(work, "step_name", "another")
+    assert of(1) != before
+
+
+def test_the_versions_of_used_steps_count_however_far_away(monkeypatch):
+    task = partial(outermost, 1)
+    before = fingerprint(task, Path())
+    monkeypatch.setattr(work, "step_version", 2)
+    raised = fingerprint(task, Path())
+    assert raised != before
+    monkeypatch.setattr(user, "step_uses", ())
+    assert fingerprint(task, Path()) not in (before, raised)
+
+
+def test_results_from_before_steps_had_names_still_hold():
+    before = {
+        "step": "tumor_ratio.labelling.segmentation.segment_slide@5",
+        "args": [],
+        "kwargs": {},
+    }
+    expected = hashlib.sha256(canonical_json(before).encode()).hexdigest()
+    assert fingerprint(partial(segment_slide), Path()) == expected
 
 
 def test_files_count_by_place_size_and_time_relative_to_the_project(tmp_path):
@@ -196,10 +233,10 @@ def test_unknown_kinds_are_refused_by_name(value, message):
 
 
 def test_only_steps_have_fingerprints():
-    with pytest.raises(TypeError, match=r"mark it with @step\(version=1\)"):
+    with pytest.raises(TypeError, match=r"len is no step; mark it with @step\("):
         fingerprint(partial(len, []), Path())
 
-    @step(version=1)
+    @step(name="local", version=1)
     def local() -> None:
         """Inside another function."""
 

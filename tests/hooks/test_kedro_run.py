@@ -44,7 +44,7 @@ class Measure(Params):
     power: int = 2
     inner: Inner = Inner()
 
-@step(version=1)
+@step(name="measure_slide", version=1)
 def measure_slide(number: int, params: Measure) -> dict:
     if number == 3:
         raise SlideError("s3", "the slide is blank", "scan it again")

@@ -154,7 +154,7 @@ def test_only_a_regressor_is_one(tmp_path):
     assert not is_regressor(model.folder, {"approach": "cyclegan"})
 
 
-@step(version=1)
+@step(name="train", version=1)
 def train(seed: int, *, folder: Path, on_epoch) -> dict:
     on_epoch({"val_mae": 0.1}, 1)
     return dict(small_regressor(folder, seed=seed, fold=2, epochs=5, seconds=7.5).card)

@@ -29,7 +29,7 @@ from tumor_ratio.steps import step
 PHANTOM = f"{RESEARCH_USE} {SYNTHETIC_TRAINING}"
 
 
-@step(version=1)
+@step(name="train", version=1)
 def train(name: str, seed: int, val_mae: float, kind: str, *, folder: Path, on_epoch) -> dict:
     on_epoch({"val_mae": val_mae}, 1)
     stamps = [RESEARCH_USE]
@@ -37,7 +37,7 @@ def train(name: str, seed: int, val_mae: float, kind: str, *, folder: Path, on_e
     return dict(small_regressor(folder, seed=seed, val_mae=val_mae, **own).card)
 
 
-@step(version=1)
+@step(name="train_sizes", version=1)
 def train_sizes(kind: str, *, folder: Path, on_epoch) -> dict:
     names = LoadSizeScores.to_schema().columns
     return {

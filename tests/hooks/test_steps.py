@@ -18,7 +18,7 @@ from tumor_ratio.pipeline_registry import register_pipelines
 from tumor_ratio.steps import step
 
 
-@step(version=1)
+@step(name="third_fails", version=1)
 def third_fails(number: int) -> dict:
     if number == 3:
         raise SlideError("s3", "blank")

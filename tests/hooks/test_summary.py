@@ -9,7 +9,7 @@ from tumor_ratio.hooks.summary import SummaryHook
 from tumor_ratio.steps import step
 
 
-@step(version=1)
+@step(name="odd_fails", version=1)
 def odd_fails(number: int) -> dict:
     if number % 2:
         raise SlideError(f"s{number}", "blank")

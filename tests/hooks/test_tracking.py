@@ -39,7 +39,7 @@ class Training(Params):
     rate: float = 0.5
 
 
-@step(version=1)
+@step(name="train", version=1)
 def train(params: Training, *, folder: Path, on_epoch) -> dict:
     for epoch in range(params.epochs):
         on_epoch({"loss": params.rate / (epoch + 1), "undefined": math.nan}, epoch)

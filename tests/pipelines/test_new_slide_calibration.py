@@ -194,7 +194,7 @@ def test_a_small_cohort_has_no_intervals_and_says_why(tmp_path):
 # --- the file, and MLflow
 
 
-@step(version=1)
+@step(name="train", version=1)
 def train(*, folder: Path, on_epoch) -> dict:
     return dict(small_regressor(folder, slides={"train": []}).card)
 

@@ -15,7 +15,7 @@ from tumor_ratio.errors import DownloadError, SlideError
 from tumor_ratio.steps import step
 
 
-@step(version=2)
+@step(name="fetch_pair", version=2, uses=[open_planned_pair])
 def fetch_pair(
     planned: PlannedDownload, params: DownloadParams, opening: OpeningParams = DEFAULTS
 ) -> dict[str, Any]:

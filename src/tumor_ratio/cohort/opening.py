@@ -31,7 +31,7 @@ class OpeningParams(Params):
 DEFAULTS = OpeningParams()
 
 
-@step(version=4)
+@step(name="open_pair", version=4)
 def open_planned_pair(planned: PlannedPair, params: OpeningParams = DEFAULTS) -> dict[str, Any]:
     """Open both slides of a manifest's row and check that they can be used.
 

@@ -65,7 +65,7 @@ class TileScoreParams(Params):
         return self
 
 
-@step(version=3)
+@step(name="score_tiles", version=3)
 def score_pair_tiles(
     pair: SlidePair, tiles: pd.DataFrame, params: TileScoreParams, white: WhiteLimits
 ) -> pd.DataFrame:

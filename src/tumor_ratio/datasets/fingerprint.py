@@ -22,10 +22,11 @@ import pandas as pd
 from pydantic import BaseModel
 
 from tumor_ratio.params import ChangesNoResult
+from tumor_ratio.steps import is_step, step_identity
 
 
 def fingerprint(task: partial[Any], root: Path) -> str:
-    """Hash of a task: its step's name and version, and all its arguments.
+    """Hash of a task: name and version of its step and of those it uses, and all its arguments.
 
     Parameters
     ----------
@@ -41,7 +42,7 @@ def fingerprint(task: partial[Any], root: Path) -> str:
     Raises
     ------
     TypeError
-        If the function carries no version, or an argument is of a kind whose content is not
+        If the function is no step, or an argument is of a kind whose content is not
         defined; the message names the argument.
 
     Notes
@@ -105,13 +106,14 @@ def _describe_task(task: partial[Any], root: Path, where: str) -> dict[str, Any]
 
 
 def _describe_function(function: Callable[..., Any], where: str) -> str:
-    version = getattr(function, "step_version", None)
     name = getattr(function, "__qualname__", type(function).__name__)
-    if version is None:
-        raise TypeError(f"{where}: {name} has no version; mark it with @step(version=1)")
+    if not is_step(function):
+        raise TypeError(f"{where}: {name} is no step; mark it with @step(name=..., version=1)")
     if "<" in name:
         raise TypeError(f"{where}: {name} is not a function at the top of a module")
-    return f"{function.__module__}.{name}@{version}"
+    identity = step_identity(function)
+    before = BEFORE_NAMES.get(identity)
+    return f"tumor_ratio.{before}" if before else identity
 
 
 def describe(value: Any, root: Path, where: str = "value") -> Any:
@@ -219,3 +221,41 @@ _KINDS: tuple[tuple[Any, Callable[[Any, Path, str], Any]], ...] = (
     (Set, _describe_set),
     ((list, tuple), _describe_sequence),
 )
+
+BEFORE_NAMES = {
+    "assess_staining@1": "labelling.staining_quality.judge_staining@1",
+    "classify_pixels@1": "pipelines.baseline_ilastik.classify_step.classify_slide@1",
+    "compare_load_sizes@1 segment_nuclei@5 train_cyclegan@1": (
+        "pipelines.gan_translation.load_sizes.compare_load_sizes@501"
+    ),
+    "describe_appearance@2": "pipelines.data_processing.appearance_step.describe_slide@2",
+    "describe_patches@2": "pipelines.ground_truth.labels.describe_slide_patches@2",
+    "export_cyclegan@1": "pipelines.gan_translation.slide_model.assemble_translator@501",
+    "export_nuclei@1": "pipelines.nuclei_export.nodes.nuclei_geojson@1",
+    "export_pixel_forest@1": "pipelines.baseline_ilastik.slide_model.assemble_forest@1",
+    "import_generator@1": "pipelines.gan_translation.training_step.adopt_generator@1",
+    "measure_comparison_labels@1": "labelling.compared_methods.measure_slide_otherwise@1",
+    "measure_hematoxylin@1": "inference.calibration_areas.hematoxylin_areas@1",
+    "measure_ratio_labels@1": "pipelines.ground_truth.labels.measure_slide@1",
+    "measure_truths@1": "phantom.region_truths.measure_slide_truths@1",
+    "open_pair@4": "cohort.opening.open_planned_pair@4",
+    "predict_patches_in_folds@1 predict_patches@2": (
+        "pipelines.regression.fold_predictions.predict_in_folds@201"
+    ),
+    "render_phantom@1": "pipelines.data_processing.phantom_slides.render_phantom_pair@1",
+    "score_tiles@3": "cohort.tile_scores.score_pair_tiles@3",
+    "segment_nuclei@5": "labelling.segmentation.segment_slide@5",
+    "segment_virtual_nuclei@1 segment_nuclei@5": (
+        "pipelines.gan_translation.slide_steps.measure_translation@501"
+    ),
+    "summarise_new_slide@5": "pipelines.prediction.slide_steps.summarise_new_slide@5",
+    "train_cyclegan@1 segment_nuclei@5": (
+        "pipelines.gan_translation.training_step.train_cyclegan@501"
+    ),
+    "train_pixel_forest@1": "pipelines.baseline_ilastik.forest_step.train_section_forest@1",
+    "train_regressor@5": "pipelines.regression.training_step.train_approach@5",
+    "translate_slide@1": "pipelines.gan_translation.slide_steps.translate_slide@1",
+}
+"""What was hashed of a step before steps had names: its module, function and a version. It still
+is, so that results of before hold, until the version of the step or of one that it uses is raised;
+then the line goes. Steps that did not follow those they use are not listed."""

@@ -19,7 +19,7 @@ STAIN_SAMPLE = 64
 """Patches, spread over the slide, that its threshold is taken from."""
 
 
-@step(version=1)
+@step(name="measure_hematoxylin", version=1)
 def hematoxylin_areas(slide: Slide, patches: pd.DataFrame) -> pd.DataFrame:
     """Hematoxylin-stained area of a slide's patches: the weights that prediction gives to regions.
 

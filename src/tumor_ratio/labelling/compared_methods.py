@@ -18,7 +18,7 @@ from tumor_ratio.steps import step
 PIXEL_METHODS = {RECOLOR: recolor_count, OTSU: otsu_count}
 
 
-@step(version=1)
+@step(name="measure_comparison_labels", version=1)
 def measure_slide_otherwise(
     pair: SlidePair,
     tiles: pd.DataFrame,

@@ -64,7 +64,7 @@ NATIVE_TOLERANCE = 0.05
 """A slide whose own resolution is this close to the network's is read without resampling."""
 
 
-@step(version=5)
+@step(name="segment_nuclei", version=5)
 def segment_slide(
     pair: SlidePair,
     tiles: pd.DataFrame,

@@ -25,7 +25,7 @@ MOST_CHANGE = 0.15
 """Of the ratio, between the first and the last of `SENSITIVITY_OD`."""
 
 
-@step(version=1)
+@step(name="assess_staining", version=1)
 def judge_staining(pair: SlidePair, nuclei: TableRef, ratio: RatioLabelParams) -> pd.DataFrame:
     """What speaks for and against one slide's ratio.
 

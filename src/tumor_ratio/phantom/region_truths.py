@@ -11,7 +11,7 @@ from tumor_ratio.phantom.truth import truth_nuclei
 from tumor_ratio.steps import step
 
 
-@step(version=1)
+@step(name="measure_truths", version=1)
 def measure_slide_truths(
     truth_dir: Path, frame_mpp: float, regions: pd.DataFrame, surroundings: float
 ) -> pd.DataFrame:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tumor_ratio.datasets.trained_model import ModelRef
 
 
-@step(version=1)
+@step(name="classify_pixels", version=1)
 def classify_slide(
     pair: SlidePair,
     regions: pd.DataFrame,

@@ -75,7 +75,7 @@ class ProjectOfUser:
         )
 
 
-@step(version=1)
+@step(name="train_pixel_forest", version=1)
 def train_section_forest(
     section: Section,
     pairs: tuple[SlidePair, ...],

@@ -18,7 +18,7 @@ NO_TRAINING_LABEL = "no training slide has both a share and a ratio label"
 NO_VALIDATION_LABEL = "no validation slide has both a share and a ratio label to calibrate by"
 
 
-@step(version=1)
+@step(name="export_pixel_forest", version=1)
 def assemble_forest(
     forest: ModelRef,
     maps: dict[str, Any],

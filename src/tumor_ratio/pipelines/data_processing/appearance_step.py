@@ -9,7 +9,7 @@ from tumor_ratio.imaging.slide import Slide
 from tumor_ratio.steps import step
 
 
-@step(version=2)
+@step(name="describe_appearance", version=2)
 def describe_slide(slide: Slide) -> dict[str, Any]:
     """Give `Appearance.to_record()` of an H&E slide.
 

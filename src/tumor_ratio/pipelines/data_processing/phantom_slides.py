@@ -17,7 +17,7 @@ def phantom_folder(folder: str, planned: PhantomSlide) -> Path:
     return Path(folder) / planned.cohort_name
 
 
-@step(version=1)
+@step(name="render_phantom", version=1)
 def render_phantom_pair(planned: PhantomSlide, folder: str) -> dict[str, Any]:
     """Render a phantom's two slides and open them.
 

@@ -17,6 +17,7 @@ from tumor_ratio.cohort.pair import Cohort, SlidePair
 from tumor_ratio.datasets.trained_model import ModelRef
 from tumor_ratio.errors import ConfigurationError
 from tumor_ratio.labelling.params import NucleiModelParams, RatioLabelParams, SegmentationParams
+from tumor_ratio.labelling.segmentation import segment_slide
 from tumor_ratio.metrics.aggregation import slide_macro, slide_weights
 from tumor_ratio.metrics.agreement import spearman
 from tumor_ratio.metrics.calibration import fit_monotone
@@ -32,7 +33,6 @@ from tumor_ratio.pipelines.gan_translation.squares import most_labelled_tiles
 from tumor_ratio.pipelines.gan_translation.training_step import (
     APPROACH,
     PANEL,
-    TRAINING_VERSION,
     GivenNetworks,
     train_cyclegan,
 )
@@ -83,7 +83,7 @@ def compare(
     )
 
 
-@step(version=TRAINING_VERSION)
+@step(name="compare_load_sizes", version=1, uses=[train_cyclegan, segment_slide])
 def compare_load_sizes(
     pairs: tuple[SlidePair, ...],
     squares: pd.DataFrame,

@@ -6,10 +6,9 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tumor_ratio.labelling.segmentation import segment_slide
 from tumor_ratio.models.cyclegan.options import BlockOptions
 from tumor_ratio.pipelines.gan_translation.measuring import Measuring
-from tumor_ratio.steps import step, version_of
+from tumor_ratio.steps import step
 
 if TYPE_CHECKING:
     from tumor_ratio.datasets.trained_model import ModelRef
@@ -18,7 +17,7 @@ NO_VALIDATION_LABEL = "no validation slide has both a virtual and a measured rat
 NO_TRAINING_LABEL = "no training slide has a ratio label to answer by where no nuclei show"
 
 
-@step(version=100 * version_of(segment_slide) + 1)
+@step(name="export_cyclegan", version=1)
 def assemble_translator(
     model: ModelRef,
     calibration: dict[str, Any],

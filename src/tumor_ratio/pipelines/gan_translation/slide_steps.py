@@ -20,14 +20,14 @@ from tumor_ratio.models.cyclegan.options import BlockOptions
 from tumor_ratio.models.devices import ComputeOptions
 from tumor_ratio.models.segmenter import SegmenterRef
 from tumor_ratio.reporting.stamps import SYNTHETIC_STAIN
-from tumor_ratio.steps import step, version_of
+from tumor_ratio.steps import step
 
 if TYPE_CHECKING:
     from tumor_ratio.datasets.partition_folder import PartitionRef
     from tumor_ratio.datasets.trained_model import ModelRef
 
 
-@step(version=1)
+@step(name="translate_slide", version=1)
 def translate_slide(
     slide: Slide,
     tiles: pd.DataFrame,
@@ -85,7 +85,7 @@ def translate_slide(
     }
 
 
-@step(version=100 * version_of(segment_slide) + 1)
+@step(name="segment_virtual_nuclei", version=1, uses=[segment_slide])
 def measure_translation(
     pair: SlidePair,
     virtual: PartitionRef,

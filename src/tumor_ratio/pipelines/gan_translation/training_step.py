@@ -22,7 +22,7 @@ from tumor_ratio.labelling.segmentation import segment_slide
 from tumor_ratio.pipelines.gan_translation.measuring import Measuring
 from tumor_ratio.pipelines.gan_translation.params import GanLearningParams
 from tumor_ratio.reporting.stamps import SYNTHETIC_STAIN, TrainingData
-from tumor_ratio.steps import step, version_of
+from tumor_ratio.steps import step
 
 if TYPE_CHECKING:
     from tumor_ratio.models.training import OnEpoch
@@ -34,8 +34,6 @@ CARD = "card.json"
 CHECKPOINTS = "checkpoints"
 PANEL = "panel"
 PANEL_TILES = 3
-TRAINING_VERSION = 100 * version_of(segment_slide) + 1
-"""The epoch is chosen by what is measured: its version is part of this one."""
 REFERENCE = "ihc_measured"
 ELSEWHERE = "unpaired tiles of both stains, trained elsewhere"
 
@@ -54,7 +52,7 @@ class GivenNetworks:
     data: TrainingData
 
 
-@step(version=TRAINING_VERSION)
+@step(name="train_cyclegan", version=1, uses=[segment_slide])
 def train_cyclegan(
     pairs: tuple[SlidePair, ...],
     squares: pd.DataFrame,
@@ -151,7 +149,7 @@ def train_cyclegan(
     }
 
 
-@step(version=1)
+@step(name="import_generator", version=1)
 def adopt_generator(
     checkpoint: Path,
     data: TrainingData,

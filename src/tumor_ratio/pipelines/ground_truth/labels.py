@@ -14,7 +14,7 @@ from tumor_ratio.metrics.ratios import region_ratios, region_sums
 from tumor_ratio.steps import step
 
 
-@step(version=1)
+@step(name="measure_ratio_labels", version=1)
 def measure_slide(
     frame_mpp: float,
     regions: pd.DataFrame,
@@ -51,7 +51,7 @@ def measure_slide(
     return labels
 
 
-@step(version=2)
+@step(name="describe_patches", version=2)
 def describe_slide_patches(
     pair: SlidePair, patches: pd.DataFrame, nuclei: TableRef
 ) -> pd.DataFrame:

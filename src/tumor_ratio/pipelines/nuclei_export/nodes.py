@@ -50,7 +50,7 @@ def export_he(cohort: Cohort, he_nuclei: Mapping[str, PartitionRef]) -> SlideTas
     }
 
 
-@step(version=1)
+@step(name="export_nuclei", version=1)
 def nuclei_geojson(nuclei: PartitionRef, mpp: float, graded: bool) -> str:
     """One section's nuclei as GeoJSON in level-0 pixels of its own slide.
 

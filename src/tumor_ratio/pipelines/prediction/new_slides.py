@@ -123,7 +123,7 @@ def _check_groups(planned: tuple[PlannedPair, ...]) -> None:
             )
 
 
-@step(version=4)
+@step(name="open_new_slide", version=4, uses=[open_planned_pair])
 def open_new_slide(planned: PlannedPair, params: OpeningParams = DEFAULTS) -> dict[str, Any]:
     """Open a slide's H&E and check that it can be used.
 

@@ -17,6 +17,7 @@ from tumor_ratio.inference.new_slide_calibration import NewSlideCalibration
 from tumor_ratio.inference.region_grid import RegionGrid
 from tumor_ratio.inference.summary import FociOptions, summarise_slide
 from tumor_ratio.inference.survey import survey_slide
+from tumor_ratio.labelling.segmentation import segment_slide
 from tumor_ratio.metrics.tumor_share import Labellings
 from tumor_ratio.models.devices import ComputeOptions
 from tumor_ratio.models.prediction_options import Flips
@@ -44,7 +45,7 @@ class PredictionOptions:
     flips: Flips = "none"
 
 
-@step(version=4)
+@step(name="predict_new_slide", version=4, uses=[segment_slide])
 def predict_new_slide(pair: SlidePair, model: ModelRef, options: PredictionOptions) -> pd.DataFrame:
     """Ratios of all regions of a slide that show tissue; see `predict_regions`.
 
@@ -70,7 +71,7 @@ def predict_new_slide(pair: SlidePair, model: ModelRef, options: PredictionOptio
     return predict_regions(slide, loaded, survey, grid)
 
 
-@step(version=5)
+@step(name="summarise_new_slide", version=5)
 def summarise_new_slide(
     pair: SlidePair,
     regions: PartitionRef,

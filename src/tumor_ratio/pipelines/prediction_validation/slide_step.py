@@ -75,7 +75,7 @@ class LabelOptions:
     segmentation: SegmentationParams
 
 
-@step(version=3)
+@step(name="validate_prediction", version=3, uses=[segment_slide, measure_slide_truths])
 def validate_slide(
     planned: PhantomSlide,
     model: ModelRef,

@@ -11,13 +11,13 @@ from tumor_ratio.imaging.slide import Slide
 from tumor_ratio.models.prediction_options import PredictionOptions
 from tumor_ratio.pipelines.regression.fold_names import fold_of
 from tumor_ratio.pipelines.regression.prediction_step import predict_slide
-from tumor_ratio.steps import step, version_of
+from tumor_ratio.steps import step
 
 if TYPE_CHECKING:
     from tumor_ratio.datasets.trained_model import ModelRef
 
 
-@step(version=100 * version_of(predict_slide) + 1)
+@step(name="predict_patches_in_folds", version=1, uses=[predict_slide])
 def predict_in_folds(
     slide: Slide, patches: pd.DataFrame, models: Sequence[ModelRef], options: PredictionOptions
 ) -> pd.DataFrame:

@@ -52,7 +52,7 @@ class LabelOptions:
     min_nuclei: int
 
 
-@step(version=2)
+@step(name="measure_stress", version=2, uses=[segment_slide, measure_slide_truths])
 def measure_stressed_slide(
     planned: PhantomSlide,
     size: RegionSize,
