@@ -57,7 +57,19 @@ def test_without_a_terminal_there_is_a_line_now_and_then(lines, monkeypatch):
         advance.tell("epoch 1 of 2")
         for _ in range(4):
             advance()
-    assert lines() == ["segment_ihc: 50 % (epoch 1 of 2), about 0:40 left"]
+    assert lines() == ["segment_ihc: 50 %, about 0:40 left (epoch 1 of 2)"]
+
+
+def test_a_line_in_the_log_is_cut_before_it_wraps(lines, monkeypatch):
+    clock_s = iter([0.0, 0.0, 60.0, 60.0])
+    monkeypatch.setattr(module.time, "monotonic", lambda: next(clock_s))
+    with progress("training", 10, done=8) as advance:
+        advance.tell("val_mae 0.1 " * 20)
+        advance()
+    (line,) = lines()
+    assert len(line) == 120
+    assert line.startswith("training: 90 %, about 1:00 left (val_mae 0.1 val")
+    assert line.endswith("...")
 
 
 def test_what_was_done_before_says_nothing_of_the_pace(lines, monkeypatch):

@@ -239,9 +239,6 @@ BEFORE_NAMES = {
     "measure_ratio_labels@1": "pipelines.ground_truth.labels.measure_slide@1",
     "measure_truths@1": "phantom.region_truths.measure_slide_truths@1",
     "open_pair@4": "cohort.opening.open_planned_pair@4",
-    "predict_patches_in_folds@1 predict_patches@2": (
-        "pipelines.regression.fold_predictions.predict_in_folds@201"
-    ),
     "render_phantom@1": "pipelines.data_processing.phantom_slides.render_phantom_pair@1",
     "score_tiles@3": "cohort.tile_scores.score_pair_tiles@3",
     "segment_nuclei@5": "labelling.segmentation.segment_slide@5",
@@ -253,7 +250,6 @@ BEFORE_NAMES = {
         "pipelines.gan_translation.training_step.train_cyclegan@501"
     ),
     "train_pixel_forest@1": "pipelines.baseline_ilastik.forest_step.train_section_forest@1",
-    "train_regressor@5": "pipelines.regression.training_step.train_approach@5",
     "translate_slide@1": "pipelines.gan_translation.slide_steps.translate_slide@1",
 }
 """What was hashed of a step before steps had names: its module, function and a version. It still

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tumor_ratio.models.predictor import Predictor
 
 
-@step(name="predict_patches", version=2)
+@step(name="predict_patches", version=3)
 def predict_slide(
     slide: Slide, patches: pd.DataFrame, model: ModelRef, options: PredictionOptions
 ) -> pd.DataFrame:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 CHECKPOINTS = "checkpoints"
 
 
-@step(name="train_regressor", version=5)
+@step(name="train_regressor", version=6)
 def train_approach(
     approach: str,
     pairs: tuple[SlidePair, ...],
