@@ -10,7 +10,7 @@ HASH = sha256sum $(1) pyproject.toml | sha256sum | cut -d' ' -f1
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --root-user-action=ignore
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev run test lint viz mlflow bench clean
+.PHONY: help install install-dev run test test-fast lint viz mlflow bench clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -43,8 +43,14 @@ lint: install-dev  ## style, types and the import contract
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# One process a core; a file's tests stay together, so that what they share is made once.
+PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile
+
 test: lint  ## lint, then the whole test suite
-	$(BIN)/python -m pytest $(ARGS)
+	$(PYTEST) $(ARGS)
+
+test-fast: install-dev  ## the quick tests alone, for while you write
+	$(PYTEST) -m "not slow and not real" $(ARGS)
 
 viz: install  ## the graph of the pipelines in the browser
 	$(KEDRO) viz run $(ARGS)

@@ -7,6 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from tumor_ratio.datasets.worker_start import THREAD_LIMITS
+from tumor_ratio.processes import available_cores
+
+if _PROCESSES := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 0)):
+    # Each has its share of the cores: threads of two that wait for one another take far longer.
+    for _name in THREAD_LIMITS:
+        os.environ.setdefault(_name, str(max(1, available_cores() // _PROCESSES)))
+
 PROJECT = Path(__file__).resolve().parents[1]
 
 
