@@ -1,3 +1,6 @@
+import os
+import re
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -118,6 +121,83 @@ def test_a_file_under_several_names_belongs_to_one_case(manifest, tmp_path) -> N
     assert len(read_manifest(manifest(rows.format("a")))) == 2
     (found,) = problems(manifest("slide_id,he_path,ihc_path\ns1,../a.svs,../link.svs\n"))
     assert "he_path and ihc_path name the same file" in found
+
+
+@pytest.mark.parametrize(
+    "missing", ["NA", "N/A", "nan", "NaN", "-", "NULL", "None", "#N/A", "<NA>", "n.a.", "–"]
+)
+def test_what_programs_write_for_nothing_is_nothing(manifest, missing, caplog) -> None:
+    text = "slide_id,case_id,he_path,ihc_path,he_mpp,organ,section_index,marker_meaning\n"
+    path = manifest(text + f"s1,{missing},1.svs" + f",{missing}" * 5 + "\n")
+    (pair,) = read_manifest(path)
+    assert (pair.case_id, pair.ihc_path, pair.he_mpp) == ("s1", None, None)
+    assert set(pair.meta.values()) == {None}
+    assert f"6 cells are taken as empty: case_id '{missing}' (1)" in caplog.text
+    assert problems(manifest(f"slide_id,he_path\n{missing},1.svs\n"))[0].endswith(
+        "no slide_id; give each slide a name"
+    )
+
+
+def test_a_group_may_be_called_none(manifest) -> None:
+    (pair,) = read_manifest(manifest("slide_id,he_path,group\ns1,1.svs,none\n"))
+    assert pair.meta["group"] == "none"
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("2", "2.0"), ("07", "7"), ("M1", "m1"), ("Zoë", "Zoe\u0308"), ("a  b", "A b")],
+)
+def test_a_case_has_one_name_however_it_is_written(manifest, caplog, one, other) -> None:
+    rows = f"s1,{one},x,1.svs\ns2,{other},X,2.svs\ns3,{one}1,y,3.svs\ns4,{other},x,1.svs\n"
+    path = manifest("slide_id,case_id,animal_id,he_path\n" + rows)
+    pairs = read_manifest(path)
+    assert [pair.case_id for pair in pairs] == [one, one, f"{one}1", one]
+    assert [pair.meta["animal_id"] for pair in pairs] == ["x", "x", "y", "x"]
+    assert f"taken as one: case '{one}' and '{other}'; animal 'x' and 'X'" in caplog.text
+    caplog.clear()
+    read_manifest(path, warn=False)
+    assert not caplog.text
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        (r"D:\scans\a.svs", "path of Windows; .*/mnt/d/scans/a.svs"),
+        ("d:/scans/a.svs", "path of Windows; .*/mnt/d/scans/a.svs"),
+        (r"\\server\scans\a.svs", "network path of Windows; give the folder where it is mounted"),
+        ("file:///scans/my%20a.svs", "is an address; write the path: /scans/my a.svs"),
+        ("s3://bucket/a.svs", "is an address; download the file"),
+        ("https://x.org/a.svs", "is an address; download the file"),
+        ("'/scans/a.svs'", "stands in quotes; leave them out"),
+        ("~nobody-of-this-name/a.svs", "no user of that name"),
+        (r"he\a.svs", "Windows' separators; write he/a.svs"),
+    ],
+)
+@pytest.mark.skipif(os.name == "nt", reason="Windows' own paths are meant as they are there")
+def test_what_is_no_path_of_this_system_says_what_is_meant(manifest, tmp_path, written, meant):
+    (tmp_path / "lists" / "he").mkdir(parents=True)
+    (tmp_path / "lists" / "he" / "a.svs").touch()
+    (found,) = problems(manifest(f"slide_id;ihc_path\ns1;{written}\n"))
+    assert re.search(meant, found), found
+    assert found.startswith("line 2 (s1): ihc_path ")
+
+
+def test_a_slide_may_lie_in_the_users_own_folder(manifest, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (pair,) = read_manifest(manifest("slide_id,he_path\ns1,~/a.svs\n"))
+    assert pair.he_path == tmp_path / "a.svs"
+
+
+@pytest.mark.parametrize(("on_disk", "listed"), [("NFD", "NFC"), ("NFC", "NFD")])
+def test_accents_may_be_composed_otherwise_on_disk(manifest, tmp_path, on_disk, listed) -> None:
+    names = [unicodedata.normalize(on_disk, name) for name in ("Größe é", "Zoë.svs")]
+    slide = tmp_path / "lists" / names[0] / names[1]
+    slide.parent.mkdir(parents=True)
+    slide.touch()
+    written = unicodedata.normalize(listed, "Größe é/Zoë.svs")
+    (pair,) = read_manifest(manifest(f"slide_id,he_path\ns1,{written}\n"))
+    assert pair.he_path == slide
+    assert pair.he_path.exists()
 
 
 def test_columns_are_checked_with_the_closest_name(manifest) -> None:

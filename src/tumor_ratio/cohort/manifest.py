@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import difflib
+import logging
 import math
 import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from tumor_ratio.cohort.csv_rows import read_csv_rows
 from tumor_ratio.cohort.pair import META_FIELDS, MetaValue
+from tumor_ratio.cohort.written_cells import is_missing, name_key, place_written
 from tumor_ratio.errors import ManifestError
 from tumor_ratio.imaging.slide_checks import MAX_MPP, MIN_MPP
 from tumor_ratio.params import Params
@@ -26,6 +28,8 @@ COLUMNS = ("slide_id", "case_id", *PATH_COLUMNS, *MPP_COLUMNS, *META_FIELDS)
 REMEDY = "set cohort.manifest.path (for new slides prediction.manifest) to your list of slides"
 MARKER_MEANINGS = ("proliferation", "tumor")
 FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+
+logger = logging.getLogger(__name__)
 
 
 class ManifestParams(Params):
@@ -84,20 +88,24 @@ class PlannedPair:
         )
 
 
-def read_manifest(path: Path | str, root: Path | None = None) -> tuple[PlannedPair, ...]:
+def read_manifest(
+    path: Path | str, root: Path | None = None, *, warn: bool = True
+) -> tuple[PlannedPair, ...]:
     """Read and check a manifest.
 
     Parameters
     ----------
     path : a CSV (see `read_csv_rows`) with `slide_id`, at least one of `he_path` and `ihc_path`,
-        and any of the other `COLUMNS`. Empty cells are unknown; an empty `case_id` is the slide's
-        own id. `~` is the user's own folder.
+        and any of the other `COLUMNS`. Empty cells are unknown, and so are those of `MISSING`; an
+        unknown `case_id` is the slide's own id. `~` is the user's own folder.
     root : folder from which a relative `path` starts; the current folder by default.
+    warn : log which names are taken as one, and which cells as empty.
 
     Returns
     -------
     tuple of PlannedPair
-        In the file's order, image paths absolute. Whether the images exist and can be read shows
+        In the file's order, image paths absolute; cases and animals whose names mean the same
+        (`name_key`) have the first one's. Whether the images exist and can be read shows
         when they are opened, and then costs that slide only.
 
     Raises
@@ -113,15 +121,54 @@ def read_manifest(path: Path | str, root: Path | None = None) -> tuple[PlannedPa
     if not rows:
         raise ManifestError(str(path), ["no slides: add one row a slide below the header"])
     planned = []
+    notes = []
     for line, cells in rows:
-        pair, complaints = _planned_pair(cells, path.parent)
+        notes += [f"{name} '{cells[name]}'" for name in header if _says_missing(name, cells[name])]
+        known = {n: "" if _says_missing(n, cell) else cell for n, cell in cells.items()}
+        pair, complaints = _planned_pair(defaultdict(str, known), path.parent)
         problems += [f"line {line} ({cells['slide_id'] or 'no slide_id'}): {c}" for c in complaints]
         planned.append((line, pair))
+    pairs, merged = _with_one_name([pair for _, pair in planned])
+    planned = list(zip((line for line, _ in planned), pairs, strict=True))
     problems += _repeated_names([(line, pair.slide_id) for line, pair in planned])
     problems += _shared_files(planned)
     if problems:
         raise ManifestError(str(path), problems)
-    return tuple(pair for _, pair in planned)
+    if warn and notes:
+        said = ", ".join(f"{note} ({n})" for note, n in Counter(notes).most_common(5))
+        logger.warning("%s: %d cells are taken as empty: %s", path, len(notes), said)
+    if warn and merged:
+        logger.warning("%s: taken as one: %s", path, "; ".join(merged))
+    return pairs
+
+
+def _says_missing(column: str, cell: str) -> bool:
+    """Whether something is written there that means nothing; a group may be called none."""
+    return bool(cell) and is_missing(cell) and not (column == "group" and cell.lower() == "none")
+
+
+def _with_one_name(pairs: list[PlannedPair]) -> tuple[tuple[PlannedPair, ...], list[str]]:
+    """Pairs whose cases and animals have one spelling each, and the spellings that others lost.
+
+    Two spellings of one case would let it train and test.
+    """
+    spellings: dict[tuple[str, str], dict[str, None]] = defaultdict(dict)
+    named = []
+    for pair in pairs:
+        first = {}
+        for field_name, name in (("case", pair.case_id), ("animal", pair.meta["animal_id"])):
+            if name is not None:
+                known = spellings[field_name, name_key(str(name))]
+                known[str(name)] = None
+                first[field_name] = next(iter(known))
+        meta = {**pair.meta, "animal_id": first.get("animal")}
+        named.append(replace(pair, case_id=first["case"], meta=meta))
+    merged = [
+        f"{kind} {' and '.join(repr(name) for name in names)}"
+        for (kind, _), names in spellings.items()
+        if len(names) > 1
+    ]
+    return tuple(named), merged
 
 
 def _column_problems(header: list[str]) -> list[str]:
@@ -150,15 +197,19 @@ def _planned_pair(cells: Mapping[str, str], folder: Path) -> tuple[PlannedPair, 
             f"slide_id '{slide_id}' becomes part of file names; use letters, digits, '_', '-' and "
             "'.', beginning with a letter or digit, at most 100"
         )
-    paths = {name: (folder / cells[name] if cells[name] else None) for name in PATH_COLUMNS}
+    paths: dict[str, Path | None] = dict.fromkeys(PATH_COLUMNS)
+    for name in PATH_COLUMNS:
+        if cells[name]:
+            paths[name], complaint = place_written(cells[name], folder)
+            complaints += [f"{name} {complaint}"] if complaint else []
     if not any(paths.values()):
         complaints.append("neither he_path nor ihc_path; give at least one image")
     elif _place(paths["he_path"]) == _place(paths["ihc_path"]):
         complaints.append("he_path and ihc_path name the same file")
     numbers = {}
     for name in (*MPP_COLUMNS, *NUMBER_COLUMNS):
-        numbers[name], complaint = _number(name, cells[name])
-        complaints += complaint
+        numbers[name], wrong = _number(name, cells[name])
+        complaints += wrong
     meaning = cells["marker_meaning"].lower()
     if meaning and meaning not in MARKER_MEANINGS:
         complaints.append(

@@ -17,6 +17,7 @@ from urllib.parse import quote
 from PIL import Image
 
 from tumor_ratio.cohort.csv_rows import read_csv_rows
+from tumor_ratio.cohort.written_cells import place_written
 from tumor_ratio.errors import ManifestError, SlideError
 from tumor_ratio.imaging.slide import Slide, open_slide
 
@@ -105,9 +106,12 @@ def cut_tile(tile: AnnotatedTile, folder: Path) -> Path:
 
 
 def _tile(row: Mapping[str, str], folder: Path) -> AnnotatedTile:
-    tile_id, path = row["tile_id"], folder / row["path"]
+    tile_id = row["tile_id"]
     if not (tile_id and row["path"]):
         raise ValueError("tile_id and path must not be empty")
+    path, complaint = place_written(row["path"], folder)
+    if complaint:
+        raise ValueError(f"path {complaint}")
     if not path.is_file():
         raise ValueError(f"{path} is no file")
     mpp = _number(row, "mpp")

@@ -11,6 +11,7 @@ import pandas as pd
 from tumor_ratio.cohort.manifest import PlannedPair, read_manifest
 from tumor_ratio.cohort.opening import DEFAULTS, OpeningParams, open_planned_pair
 from tumor_ratio.cohort.slide_names import slide_id_of
+from tumor_ratio.cohort.written_cells import place_written
 from tumor_ratio.errors import ConfigurationError, SlideError
 from tumor_ratio.imaging.slide_checks import slide_identity
 from tumor_ratio.pipelines.prediction.params import PredictionParams
@@ -58,9 +59,9 @@ def planned_slides(params: PredictionParams) -> tuple[tuple[PlannedPair, ...], p
         _check_groups(planned)
         return planned, nothing
     if params.folder:
-        slides, skipped = slides_in(Path(params.folder).expanduser().absolute())
+        slides, skipped = slides_in(_place("folder", params.folder))
     else:
-        path = Path(params.slide).expanduser().absolute()
+        path = _place("slide", params.slide)
         slides, skipped = {slide_id_of(path.stem): path}, nothing
     planned = tuple(
         PlannedPair(
@@ -74,6 +75,16 @@ def planned_slides(params: PredictionParams) -> tuple[tuple[PlannedPair, ...], p
         for slide_id, path in slides.items()
     )
     return planned, skipped
+
+
+def _place(setting: str, text: str) -> Path:
+    """The absolute path that a setting means."""
+    path, complaint = place_written(text, Path.cwd())
+    if complaint:
+        raise ConfigurationError(
+            f"prediction.{setting} is no path: {complaint}", "name a file or folder of this system"
+        )
+    return path
 
 
 def _check_files(planned: tuple[PlannedPair, ...]) -> None:
