@@ -6,6 +6,7 @@ import pytest
 import tifffile
 from PIL import Image
 
+from tumor_ratio.errors import SlideError
 from tumor_ratio.imaging import tiff_reader as module
 from tumor_ratio.imaging.slide import open_slide
 from tumor_ratio.imaging.slide_checks import choose_reader
@@ -131,6 +132,63 @@ def test_imagejs_description_gives_the_unit_of_the_tags(
         mpp = 2500.0  # of the tags' own unit
     claimed = TiffReader(path).claimed_mpp
     assert claimed == (None if mpp is None else pytest.approx((mpp, mpp)))
+
+
+OME = """<?xml version="1.0" encoding="UTF-8"?>
+<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image ID="Image:0" Name="{name}">
+<Pixels ID="Pixels:0" DimensionOrder="XYCZT" Type="uint8" SizeX="300" SizeY="200" SizeC="3"
+SizeZ="1" SizeT="1" {size}><Channel ID="Channel:0:0" SamplesPerPixel="3"/><TiffData IFD="0"/>
+</Pixels></Image></OME>"""
+
+
+def sized(value: str, unit: str | None = None) -> str:
+    return " ".join(
+        f'PhysicalSize{axis}="{value}"' + (f' PhysicalSize{axis}Unit="{unit}"' if unit else "")
+        for axis in "XY"
+    )
+
+
+@pytest.mark.parametrize(
+    ("description", "mpp"),
+    [
+        (OME.format(name="a", size=sized("0.25")), 0.25),
+        (OME.format(name="lung & liver", size=sized("0.25")), 0.25),
+        (OME.format(name="lung &amp; liver", size=sized("0.25", "µm")), 0.25),
+        (OME.format(name="a", size=sized("0.25", "Âµm")), 0.25),
+        (OME.format(name="a", size=sized("0.25", "?m")), 0.25),
+        (OME.format(name="a", size=sized("0.00001", "in")), 0.254),
+        (OME.format(name="a", size=sized("2500", "Å")), 0.25),
+        (OME.format(name="a", size=sized("1", "pixel")), 0.5),
+        (OME.format(name="a", size=sized("1", "reference frame")), 0.5),
+        (OME.format(name="a", size=sized("nan")), 0.5),
+        (OME.format(name="a", size=sized("")), 0.5),
+        (OME.format(name="a", size=sized("0", "mm")), 0.5),
+        (OME.format(name="a", size=sized("0,25")), 0.5),
+        (OME.format(name="a", size="")[:-20] + "</OME>", 0.5),  # no XML
+    ],
+)
+def test_a_description_that_is_wrong_leaves_the_tags(tmp_path, rgb, description, mpp) -> None:
+    path = tmp_path / "a.ome.tif"
+    tifffile.imwrite(
+        path,
+        rgb,
+        photometric="rgb",
+        description=description.encode(),
+        metadata=None,
+        resolution=(20000, 20000),
+        resolutionunit="CENTIMETER",
+    )
+    opened = open_slide(path, slide_id="s")
+    assert opened.mpp == pytest.approx(mpp)
+    assert open_slide(path, slide_id="s", mpp=0.3).mpp == 0.3
+    assert np.array_equal(TiffReader(path).read_level(0, 0, 0, 300, 200), rgb)
+
+
+def test_the_objective_suggests_the_pixel_size_that_is_missing(tmp_path, rgb) -> None:
+    path = tmp_path / "a.tif"
+    Image.fromarray(rgb).save(path, tiffinfo={270: "Aperio Image Library|AppMag = 20|Left = 1"})
+    with pytest.raises(SlideError, match=r"no pixel size .* 20x usually gives 0.5 um/px"):
+        open_slide(path, slide_id="s")
 
 
 def test_imagejs_unit_without_a_resolution_is_no_pixel_size(tmp_path, rgb) -> None:

@@ -47,6 +47,7 @@ class UprightReader:
         self.name = stored.name
         self.icc_profile = stored.icc_profile
         self.tile_px = stored.tile_px[::-1] if self._turn.transposed else stored.tile_px
+        self.magnification = stored.magnification
         self.claimed_mpp = stored.claimed_mpp
         self.levels: tuple[Level, ...] = stored.levels
         if self._turn.transposed:

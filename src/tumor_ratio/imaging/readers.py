@@ -50,6 +50,8 @@ class Reader(Protocol):
     levels: tuple[Level, ...]
     claimed_mpp: tuple[float, float] | None
     """Micrometres per pixel in x and y as the file says, believable or not."""
+    magnification: float | None
+    """Of the objective, as the file says; None where it does not."""
     orientation: int
     """How the pixels of `read_level` are to be turned: TIFF tag 274, 1 for upright."""
     icc_profile: bytes | None
@@ -89,6 +91,9 @@ class OpenSlideReader:
         x = _number(self._slide.properties.get(openslide.PROPERTY_NAME_MPP_X))
         y = _number(self._slide.properties.get(openslide.PROPERTY_NAME_MPP_Y))
         self.claimed_mpp = (x, y) if x is not None and y is not None else None
+        self.magnification = _number(
+            self._slide.properties.get(openslide.PROPERTY_NAME_OBJECTIVE_POWER)
+        )
         vendor = self._slide.properties.get(openslide.PROPERTY_NAME_VENDOR)
         self._plain = self._as_plain_tiff(path) if vendor in PLAIN_TIFFS else None
 
@@ -167,6 +172,7 @@ class PillowReader:
                     "copy or export the file again",
                 ) from error
         self.levels = ((upright.width, upright.height, 1.0),)
+        self.magnification = None
         self.claimed_mpp = None  # a PNG's or JPEG's dots per inch describe paper, not tissue
 
     def read_level(self, level: int, x_px: int, y_px: int, width: int, height: int) -> RgbImage:

@@ -289,7 +289,7 @@ def open_slide(
                 "leave it out or correct its path",
             )
         probe(reader, path)
-        believed_mpp = believable_mpp(reader.claimed_mpp, mpp)
+        believed_mpp = believable_mpp(reader.claimed_mpp, mpp, reader.magnification)
         icc_profile = profile_name(reader.icc_profile)
         source_path = None
         if pyramids is not None and needs_tiled_copy(path, reader):

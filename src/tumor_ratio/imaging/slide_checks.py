@@ -22,6 +22,8 @@ MIN_MPP, MAX_MPP = 0.05, 20.0
 MIN_SIDE_PX = 16
 PROBE_PX = 32
 ANISOTROPY = 0.02
+UM_AT_ONE_FOLD = 10.0
+"""Scanners have 0.5 um/px with an objective of 20x and 0.25 with one of 40x."""
 GIVE_MPP = (
     "set he_mpp or ihc_mpp (whichever the slide is) in the manifest, or for one slide or a folder "
     "to predict prediction.mpp"
@@ -113,8 +115,16 @@ def probe(reader: Reader, path: Path) -> None:
                 ) from error
 
 
-def believable_mpp(claimed_mpp: tuple[float, float] | None, mpp: float | None) -> float:
+def believable_mpp(
+    claimed_mpp: tuple[float, float] | None, mpp: float | None, magnification: float | None = None
+) -> float:
     """Micrometres per pixel: the given one, else the file's where it can be believed.
+
+    Parameters
+    ----------
+    claimed_mpp : of the file, in x and y.
+    mpp : the given one.
+    magnification : of the objective, by which a message suggests what to give.
 
     Raises
     ------
@@ -125,22 +135,27 @@ def believable_mpp(claimed_mpp: tuple[float, float] | None, mpp: float | None) -
         if not MIN_MPP <= mpp <= MAX_MPP:
             raise UnreadableError(f"a pixel size of {mpp:g} um is not believable", GIVE_MPP)
         return float(mpp)
-    if claimed_mpp is None:
-        raise UnreadableError("no pixel size in the file", GIVE_MPP)
+    if claimed_mpp is None or not all(map(math.isfinite, claimed_mpp)):
+        raise UnreadableError("no pixel size in the file", _give_mpp(magnification))
     x, y = claimed_mpp
-    if not (
-        math.isfinite(x) and math.isfinite(y) and min(x, y) >= MIN_MPP and max(x, y) <= MAX_MPP
-    ):
+    if not (min(x, y) >= MIN_MPP and max(x, y) <= MAX_MPP):
         raise UnreadableError(
             f"the file claims {x:g} x {y:g} um/px, which is not believable "
             f"({MIN_MPP:g} to {MAX_MPP:g})",
-            GIVE_MPP,
+            _give_mpp(magnification),
         )
     if abs(x - y) > ANISOTROPY * max(x, y):
         raise UnreadableError(
             f"the file claims pixels of {x:g} x {y:g} um, which are not square", GIVE_MPP
         )
     return (x + y) / 2
+
+
+def _give_mpp(magnification: float | None) -> str:
+    if not magnification or not 1 <= magnification <= 100:
+        return GIVE_MPP
+    usual = UM_AT_ONE_FOLD / magnification
+    return f"{GIVE_MPP}; its objective of {magnification:g}x usually gives {usual:g} um/px"
 
 
 def _check_file(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 import threading
@@ -26,19 +27,22 @@ from tumor_ratio.imaging.readers import (
 from tumor_ratio.imaging.tiff_checks import check_bits, orientation_of
 from tumor_ratio.processes import own_threads, thread_pool
 
+logger = logging.getLogger(__name__)
+
 PIECES_PER_THREAD = 8
 """A thread is not worth its start for fewer tiles."""
 SEGMENT_LIMIT_PX = 100_000_000
 RAW_PIECE_BYTES = 16_000_000
 UM_PER_UNIT = {
-    **{"m": 1e6, "cm": 1e4, "mm": 1e3, "nm": 1e-3},
-    **dict.fromkeys(("um", "\u00b5m", "\u03bcm"), 1.0),  # micro sign and Greek mu look the same
+    **{"m": 1e6, "dm": 1e5, "cm": 1e4, "mm": 1e3, "nm": 1e-3, "pm": 1e-6, "\u00c5": 1e-4},
+    **dict.fromkeys(("um", "micron", "microns", "micrometer", "micrometers", "micrometre"), 1.0),
+    **dict.fromkeys(("in", "inch"), 25400.0),
+    **{"nanometer": 1e-3, "millimeter": 1e3, "centimeter": 1e4},
 }
-UM_PER_IMAGEJ_UNIT = {
-    **UM_PER_UNIT,
-    **dict.fromkeys(("micron", "microns", "micrometer", "micrometers"), 1.0),
-    **{"inch": 25400.0, "nanometer": 1e-3, "millimeter": 1e3, "centimeter": 1e4},
-}
+_MICRO = re.compile(r"[^A-Za-z ]+m")
+"""A unit that ends in m and begins with no letter of ASCII: the micro sign, the Greek mu, or what a
+wrong encoding made of them."""
+_BARE_AMPERSAND = re.compile(r"&(?!(?:#\d+|#x[0-9A-Fa-f]+|amp|lt|gt|quot|apos);)")
 UM_PER_RESOLUTION_UNIT = {2: 25400.0, 3: 1e4}  # TIFF 6.0: 2 is the inch, 3 the centimetre
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, YCBCR = 0, 1, 2, 6
 JPEG_COMPRESSIONS = (6, 7)
@@ -90,7 +94,10 @@ class TiffReader:
         first = self._planes[0][0]
         self.orientation = orientation_of(first)
         self.icc_profile: bytes | None = first.tags.valueof(34675)
-        self.claimed_mpp = self._ome_mpp(chosen) or _tag_mpp(first, self._imagej_um())
+        # A description that is wrong must not hide tags that are right.
+        claims = (self._ome_mpp(chosen), _tag_mpp(first, self._imagej_um()))
+        self.claimed_mpp = next((claim for claim in claims if claim), None)
+        self.magnification = _told_magnification(self._file.pages.first.description)
         self.tile_px = (int(first.tilewidth), int(first.tilelength)) if first.is_tiled else (0, 0)
 
     @property
@@ -248,12 +255,17 @@ class TiffReader:
         if told is None:
             return None
         unit = re.sub(r"\\u00b5", "\u00b5", told[1], flags=re.IGNORECASE)  # ImageJ escapes it
-        return UM_PER_IMAGEJ_UNIT.get(unit.strip().strip('"'))
+        return _um_per(unit.strip().strip('"'))
 
     def _ome_mpp(self, series_index: int) -> tuple[float, float] | None:
+        """Pixel size of the OME description; None where it has none that means a length."""
         if not self._file.is_ome or not self._file.ome_metadata:
             return None
-        described = tifffile.xml2dict(self._file.ome_metadata)
+        try:
+            described = tifffile.xml2dict(_BARE_AMPERSAND.sub("&amp;", self._file.ome_metadata))
+        except Exception as error:  # whatever is wrong with it: the tags may be right
+            logger.info("%s: its OME description is no XML (%s)", self._file.filename, error)
+            return None
         found = described.get("OME", {}).get("Image", [])
         images = [
             image.get("Pixels", {}) for image in (found if isinstance(found, list) else [found])
@@ -267,13 +279,33 @@ class TiffReader:
         if not fitting:
             return None
         pixels = images[min(fitting)[1]]
-        sizes = [
-            float(pixels[f"PhysicalSize{axis}"])
-            * UM_PER_UNIT.get(str(pixels.get(f"PhysicalSize{axis}Unit", "µm")), math.nan)
+        x, y = (
+            _length_um(
+                pixels.get(f"PhysicalSize{axis}"), pixels.get(f"PhysicalSize{axis}Unit", "um")
+            )
             for axis in "XY"
-            if f"PhysicalSize{axis}" in pixels
-        ]
-        return (sizes[0], sizes[1]) if len(sizes) == 2 else None
+        )
+        return (x, y) if x and y else None
+
+
+def _length_um(value: Any, unit: Any) -> float | None:
+    """A length in micrometres; None where it is no positive number, or the unit is no length."""
+    per_unit = _um_per(str(unit).strip())
+    try:
+        length = float(value) * (per_unit or math.nan)
+    except (TypeError, ValueError):
+        return None
+    return length if math.isfinite(length) and length > 0 else None
+
+
+def _um_per(unit: str) -> float | None:
+    return 1.0 if _MICRO.fullmatch(unit) else UM_PER_UNIT.get(unit)
+
+
+def _told_magnification(description: str) -> float | None:
+    """The objective's, as Aperio writes it into a description."""
+    told = re.search(r"AppMag\s*=\s*(\d+(?:\.\d+)?)", description)
+    return float(told[1]) if told else None
 
 
 def _planes(series: Any) -> Sequence[Any]:
