@@ -46,7 +46,7 @@ HOOKS = (
     PreflightHook(
         # Blocks of approaches that this run leaves out are fine, too.
         allowed_parameters=(
-            *("workers", "cluster", "retrain", "approach", "approaches", "protocol"),
+            *("workers", "cluster", "retrain", "approach", "approaches", "protocol", "mlflow"),
             *SHIPPED,
         ),
         checks=(check_manifests, check_ilastik_projects, check_gan_files),

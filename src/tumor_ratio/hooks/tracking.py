@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import atexit
 import logging
+import time
 from collections.abc import Collection, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from tumor_ratio.datasets import tracking
 from tumor_ratio.datasets.code_version import code_tags
 from tumor_ratio.datasets.data_version import origin_tags
 from tumor_ratio.datasets.mlflow_runs import NOTE, TRAINED_IN, RunTree, TrackedRun
-from tumor_ratio.datasets.mlflow_store import make_store
+from tumor_ratio.datasets.mlflow_store import SQLITE, StoreError, check_store, make_store
 from tumor_ratio.datasets.model_facts import tags_of, totals_of
 from tumor_ratio.datasets.trained_folds import TrainedFoldsDataset
 from tumor_ratio.datasets.trained_model import ModelRef, TrainedModelDataset
@@ -34,6 +34,9 @@ TAG = "approach."
 """Prefix of the node tag that names a node's approach."""
 
 RUN_NAME = "mlflow.runName"
+
+OWN_STORES = "data/mlflow/without_server"
+"""Folder of the project for stores of runs that could not use the configured one."""
 
 FILES_MOST = 20
 """A dataset that is a folder is published only if it is small: MLflow is no place for tiles."""
@@ -63,12 +66,30 @@ class TrackingHook:
 
     @hook_impl(tryfirst=True)
     def after_context_created(self, context: KedroContext) -> None:
-        """Make MLflow's store before kedro-mlflow opens it."""
+        """Make MLflow's store, and know that it serves, before kedro-mlflow opens it.
+
+        One that does not ends the run, or with the parameter `mlflow.required` false gives way to a
+        store of this run's own.
+        """
         patterns = getattr(context.config_loader, "config_patterns", {})
         patterns.setdefault("mlflow", ["mlflow*", "mlflow*/**", "**/mlflow*"])
-        with suppress(MissingConfigException):
-            server = context.config_loader["mlflow"].get("server") or {}
-            make_store(str(server.get("mlflow_tracking_uri") or ""))
+        try:
+            config = context.config_loader["mlflow"]
+        except MissingConfigException:
+            return
+        uri = str((config.get("server") or {}).get("mlflow_tracking_uri") or "")
+        try:
+            check_store(uri)
+        except StoreError as error:
+            if (context.params.get("mlflow") or {}).get("required", True):
+                raise
+            own = Path(context.project_path) / OWN_STORES / f"{time.strftime('%Y%m%d-%H%M%S')}.db"
+            uri = f"{SQLITE}{own}"
+            logger.warning("%s\nThis run is kept in %s instead", error.args[0], uri)
+            server = {**(config.get("server") or {}), "mlflow_tracking_uri": uri}
+            # What is set here goes before what is read: kedro-mlflow gets it, too.
+            context.config_loader["mlflow"] = {**config, "server": server}
+        make_store(uri)
 
     @hook_impl(trylast=True)
     def before_pipeline_run(self, run_params: Mapping[str, Any], catalog: CatalogProtocol) -> None:
