@@ -23,7 +23,6 @@ from mlflow.tracking import MlflowClient
 
 from tumor_ratio.datasets.data_version import DATA
 from tumor_ratio.datasets.model_facts import FINGERPRINT
-from tumor_ratio.datasets.tracking import Epoch
 from tumor_ratio.processes import is_running
 
 logger = logging.getLogger(__name__)
@@ -72,7 +71,7 @@ class TrackedRun:
         self.run_id = run_id
 
     @never_stops_the_work
-    def log_history(self, history: Sequence[Epoch]) -> None:
+    def log_history(self, history: Sequence[tuple[int, Mapping[str, float]]]) -> None:
         """Log metrics of epochs; values that are not finite are left out."""
         now_ms = int(time.time() * 1000)
         metrics = [

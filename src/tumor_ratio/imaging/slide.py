@@ -13,15 +13,8 @@ from PIL import Image
 
 from tumor_ratio.errors import SlideError
 from tumor_ratio.imaging.colour_profile import profile_name
-from tumor_ratio.imaging.readers import (
-    Level,
-    Reader,
-    RgbImage,
-    UnreadableError,
-    forget_reader,
-    one_line,
-    open_reader,
-)
+from tumor_ratio.imaging.opening import forget_reader, open_reader
+from tumor_ratio.imaging.readers import Level, Reader, RgbImage, UnreadableError, one_line
 from tumor_ratio.imaging.slide_checks import MIN_SIDE_PX, believable_mpp, choose_reader, probe
 from tumor_ratio.imaging.tiled_copy import needs_tiled_copy, tiled_copy
 

@@ -9,13 +9,8 @@ from pathlib import Path
 
 from openslide import OpenSlide
 
-from tumor_ratio.imaging.readers import (
-    Reader,
-    UnreadableError,
-    forget_reader,
-    one_line,
-    open_reader,
-)
+from tumor_ratio.imaging.opening import forget_reader, open_reader
+from tumor_ratio.imaging.readers import Reader, UnreadableError, one_line
 from tumor_ratio.imaging.tiff_checks import DAMAGED, check_size, judge_tiff
 
 MIN_MPP, MAX_MPP = 0.05, 20.0

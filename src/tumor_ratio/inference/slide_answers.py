@@ -14,7 +14,8 @@ import pandas as pd
 from tumor_ratio.cohort.manifest import FILE_NAME
 from tumor_ratio.cohort.slide_names import slide_id_of
 from tumor_ratio.errors import ConfigurationError, SlideError, TumorRatioError
-from tumor_ratio.imaging.readers import forget_reader, one_line
+from tumor_ratio.imaging.opening import forget_reader
+from tumor_ratio.imaging.readers import one_line
 from tumor_ratio.imaging.slide import open_slide
 from tumor_ratio.inference.allowed_places import allowed_file
 from tumor_ratio.inference.answer_params import AnswerParams

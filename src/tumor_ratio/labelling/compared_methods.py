@@ -12,7 +12,8 @@ from tumor_ratio.label_methods import OTSU, RECOLOR, STUDY
 from tumor_ratio.labelling.params import ComparedLabelParams
 from tumor_ratio.labelling.study_objects import stain_objects
 from tumor_ratio.metrics.ratios import region_ratios
-from tumor_ratio.models.segmenter import Segmenter, SegmenterRef, open_segmenter
+from tumor_ratio.models.segmentation import Segmenter
+from tumor_ratio.models.segmenter import SegmenterRef, open_segmenter
 from tumor_ratio.steps import step
 
 PIXEL_METHODS = {RECOLOR: recolor_count, OTSU: otsu_count}

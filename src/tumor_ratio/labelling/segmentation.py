@@ -27,8 +27,9 @@ from tumor_ratio.labelling.declaration_checks import (
 from tumor_ratio.labelling.params import SegmentationParams
 from tumor_ratio.metrics.positivity import call_confidence, grades
 from tumor_ratio.metrics.ratios import region_bounds
+from tumor_ratio.models.segmentation import Segmentation
 from tumor_ratio.models.segmentation_blocks import segment_blocks
-from tumor_ratio.models.segmenter import Segmentation, SegmenterRef, open_segmenter
+from tumor_ratio.models.segmenter import SegmenterRef, open_segmenter
 from tumor_ratio.steps import step
 
 COLUMNS = {

@@ -16,8 +16,8 @@ import pandas as pd
 from tumor_ratio.cohort.pair import SlidePair
 from tumor_ratio.imaging.regions import Region
 from tumor_ratio.imaging.stains import H_DAB, RgbImage, recompose, separate
+from tumor_ratio.models.segmentation import Segmenter
 from tumor_ratio.models.segmentation_blocks import segment_blocks
-from tumor_ratio.models.segmenter import Segmenter
 
 
 def stain_objects(pair: SlidePair, tile: Region, segmenter: Segmenter) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tumor_ratio.models.segmenter import Segmentation, Segmenter, StainKind
+from tumor_ratio.models.segmentation import Segmentation, Segmenter, StainKind
 
 MAX_BLOCK_PX = 1024
 RIM_STRIDES = 1

@@ -23,7 +23,7 @@ from threadpoolctl import threadpool_limits
 from tumor_ratio.errors import ModelUnavailableError
 from tumor_ratio.imaging.channels import darkest_channel
 from tumor_ratio.models.native_notices import without_notices
-from tumor_ratio.models.segmenter import CARD_FILE, Segmentation, StainKind
+from tumor_ratio.models.segmentation import CARD_FILE, Segmentation, StainKind
 from tumor_ratio.models.star_polygons import draw_stars
 
 DEFAULT_MPP = 0.5
@@ -61,7 +61,7 @@ def import_stardist() -> tuple[Any, Any]:
 
 
 class StarDistSegmenter:
-    """A StarDist model folder as a `tumor_ratio.models.segmenter.Segmenter`.
+    """A StarDist model folder as a `tumor_ratio.models.segmentation.Segmenter`.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ class StarDistSegmenter:
         return int(-(-needed // self._divisor) * self._divisor)
 
     def segment(self, rgb: NDArray[np.uint8], stain: StainKind) -> Segmentation:
-        """Nuclei of one image; see `tumor_ratio.models.segmenter.Segmenter.segment`."""
+        """Nuclei of one image; see `tumor_ratio.models.segmentation.Segmenter.segment`."""
         height, width = rgb.shape[:2]
         if is_blank(rgb):
             return _no_nuclei(height, width, int(self._model.config.n_rays))

@@ -20,7 +20,7 @@ from scipy.ndimage import gaussian_filter
 
 from tumor_ratio.errors import ModelUnavailableError
 from tumor_ratio.models.progress import TrainingProgress
-from tumor_ratio.models.segmenter import CARD_FILE
+from tumor_ratio.models.segmentation import CARD_FILE
 from tumor_ratio.models.stardist_model import (
     CONFIG_FILE,
     THRESHOLDS_FILE,

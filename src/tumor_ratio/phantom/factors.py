@@ -106,3 +106,29 @@ SHIFTED: dict[str, Range] = {
 def factor_ranges(family: str) -> dict[str, Range]:
     """Range of every nuisance factor in a family."""
     return TRAINING | SHIFTED if family == "shifted" else TRAINING
+
+
+Rgb = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class SectionLook:
+    """How one section was cut, stained and scanned.
+
+    `first_od`, `second_od` are the stains' optical densities (log10) in R, G, B at unit amount:
+    hematoxylin, then eosin (H&E) or DAB (IHC).
+    """
+
+    first_od: Rgb
+    second_od: Rgb
+    cytoplasm: float
+    """Amount of the second stain (H&E), or of hematoxylin haze (IHC), in cytoplasm and fibres."""
+    background_dab: float
+    """Unspecific DAB amount in cytoplasm; 0 in H&E."""
+    unevenness: float
+    """Relative standard deviation of the stain over the section."""
+    blur_um: float
+    noise: float
+    """Standard deviation of the sensor's noise, in grey levels."""
+    white: Rgb
+    jpeg_quality: int

@@ -8,35 +8,17 @@ from typing import Any
 import numpy as np
 
 from tumor_ratio.phantom.balance import FloatArray, balanced_order, stratified
-from tumor_ratio.phantom.factors import BURDEN, GAPS_UM, LABELLING, factor_ranges
+from tumor_ratio.phantom.factors import (
+    BURDEN,
+    GAPS_UM,
+    LABELLING,
+    Rgb,
+    SectionLook,
+    factor_ranges,
+)
 from tumor_ratio.phantom.params import PhantomParams
 from tumor_ratio.phantom.streams import StreamKey, stream, stream_key
 from tumor_ratio.phantom.stress import Stress, StressName, stressed_look
-
-Rgb = tuple[float, float, float]
-
-
-@dataclass(frozen=True)
-class SectionLook:
-    """How one section was cut, stained and scanned.
-
-    `first_od`, `second_od` are the stains' optical densities (log10) in R, G, B at unit amount:
-    hematoxylin, then eosin (H&E) or DAB (IHC).
-    """
-
-    first_od: Rgb
-    second_od: Rgb
-    cytoplasm: float
-    """Amount of the second stain (H&E), or of hematoxylin haze (IHC), in cytoplasm and fibres."""
-    background_dab: float
-    """Unspecific DAB amount in cytoplasm; 0 in H&E."""
-    unevenness: float
-    """Relative standard deviation of the stain over the section."""
-    blur_um: float
-    noise: float
-    """Standard deviation of the sensor's noise, in grey levels."""
-    white: Rgb
-    jpeg_quality: int
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from tumor_ratio.phantom.artefacts import (
     unevenness,
 )
 from tumor_ratio.phantom.block_rows import near, rows_near
+from tumor_ratio.phantom.factors import SectionLook
 from tumor_ratio.phantom.fields import FIELD_UM, TissueFields
 from tumor_ratio.phantom.painters import (
     GRAIN,
@@ -29,7 +30,7 @@ from tumor_ratio.phantom.painters import (
     paint_discs,
     paint_nuclei,
 )
-from tumor_ratio.phantom.plan import PhantomSlide, SectionLook
+from tumor_ratio.phantom.plan import PhantomSlide
 from tumor_ratio.phantom.sections import Section
 from tumor_ratio.phantom.streams import stream, stream_word
 from tumor_ratio.phantom.stress_paint import StressPaint, stress_paint

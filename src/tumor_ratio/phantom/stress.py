@@ -8,12 +8,11 @@ what differs between their results is due to the factor.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, Literal, get_args
+from typing import Final, Literal, get_args
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from tumor_ratio.phantom.plan import Rgb, SectionLook
+from tumor_ratio.phantom.factors import Rgb, SectionLook
 
 StressName = Literal[
     "necrosis",

@@ -9,7 +9,7 @@ from typing import Any
 from kedro.utils import find_kedro_project
 
 from tumor_ratio.errors import ConfigurationError
-from tumor_ratio.models.segmenter import CARD_FILE
+from tumor_ratio.models.segmentation import CARD_FILE
 from tumor_ratio.models.stardist_training import train_segmenter
 from tumor_ratio.pipelines.nuclei_training.labelled_folder import read_labelled_folder
 from tumor_ratio.pipelines.nuclei_training.params import NucleiTrainingParams

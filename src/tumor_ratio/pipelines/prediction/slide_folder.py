@@ -8,7 +8,8 @@ import pandas as pd
 
 from tumor_ratio.cohort.slide_names import slide_id_of
 from tumor_ratio.errors import ConfigurationError
-from tumor_ratio.imaging.readers import UnreadableError, forget_reader, one_line
+from tumor_ratio.imaging.opening import forget_reader
+from tumor_ratio.imaging.readers import UnreadableError, one_line
 from tumor_ratio.imaging.slide_checks import choose_reader, slide_identity
 
 SKIPPED_COLUMNS = ["file", "reason"]
