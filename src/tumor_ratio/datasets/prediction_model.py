@@ -178,7 +178,7 @@ def _model_in(folder: Path, asked_for: str) -> ModelRef:
     except FileNotFoundError as error:
         raise NoSuchModelError(
             f"there is no finished model in {folder}",
-            f"name a folder with a {CARD_FILE}, such as data/06_models/resnet18/<fingerprint>",
+            f"name a folder with a {CARD_FILE}, such as data/06_models/<approach>/<fingerprint>",
         ) from error
     except (OSError, ValueError) as error:
         raise NoSuchModelError(

@@ -65,8 +65,8 @@ def names_in(value: Any) -> tuple[str, ...]:
     if not approaches or wrong or len(set(approaches)) != len(approaches):
         raise ConfigurationError(
             f"{KEY}: a list of different names is expected, not {value!r}",
-            "for example `approaches: [ilastik, resnet18]` in globals.yml, or "
-            '`--params="approaches=ilastik resnet18"`',
+            f"for example `approaches: [{', '.join(DEFAULT_APPROACHES[:2])}]` in globals.yml, or "
+            f'`--params="approaches={" ".join(DEFAULT_APPROACHES[:2])}"`',
         )
     return approaches
 
