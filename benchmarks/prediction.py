@@ -19,6 +19,7 @@ import torch
 from PIL import Image
 
 from benchmarks import full_size
+from tumor_ratio.approaches.network import architecture_of
 from tumor_ratio.datasets.workers import run_tasks
 from tumor_ratio.imaging.slide import Slide, open_slide
 from tumor_ratio.inference.predict_slide import predict_regions
@@ -34,7 +35,6 @@ from tumor_ratio.models.regressor_options import (
     BackboneOptions,
     HeadOptions,
     PoolingOptions,
-    architecture_of,
 )
 from tumor_ratio.phantom.pair import render_pair
 from tumor_ratio.phantom.params import PhantomParams

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from tumor_ratio.approaches.network import architecture_of
 from tumor_ratio.imaging.patches import PatchReader
 from tumor_ratio.imaging.regions import Region
 from tumor_ratio.imaging.slide import Slide, open_slide
@@ -25,7 +26,6 @@ from tumor_ratio.models.regressor_options import (
     BackboneOptions,
     HeadOptions,
     LossOptions,
-    architecture_of,
 )
 from tumor_ratio.models.regressor_training import RegressorTraining
 from tumor_ratio.models.training import make_optimizer

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from kedro.pipeline import Pipeline
 
+from tumor_ratio.approaches import registry
+from tumor_ratio.approaches.contract import load
 from tumor_ratio.pipelines import (
-    baseline_ilastik,
     data_processing,
     evaluation,
     gan_export,
@@ -18,7 +19,6 @@ from tumor_ratio.pipelines import (
     nuclei_training,
     prediction,
     prediction_validation,
-    regression,
     starting_weights,
     stress,
 )
@@ -36,50 +36,37 @@ ON_REQUEST = (
 )
 """Registered, but not part of a plain `kedro run`."""
 
-PIPELINES_OF = {
-    baseline_ilastik.APPROACH: "baseline_ilastik",
-    gan_translation.APPROACH: "gan_translation",
-}
-"""Approaches with a pipeline of their own; every other one is a network of `regression`."""
-
-DEFAULT_APPROACHES = (*PIPELINES_OF, *regression.APPROACHES)
-
-
-class _Chosen:
-    approaches: tuple[str, ...] = DEFAULT_APPROACHES
-
-
-def choose_approaches(approaches: Sequence[str]) -> bool:
-    """From now on register pipelines for these approaches.
-
-    Parameters
-    ----------
-    approaches : what the main job runs and compares, in the order in which it shows them.
-
-    Returns
-    -------
-    bool
-        Whether that is another choice than before: pipelines registered earlier are out of date.
-    """
-    changed = _Chosen.approaches != tuple(approaches)
-    _Chosen.approaches = tuple(approaches)
-    return changed
+DEFAULT_APPROACHES = registry.default_approaches()
 
 
 def register_pipelines() -> dict[str, Pipeline]:
+    """All pipelines, for the approaches of a plain run; see `pipelines_of`."""
+    return pipelines_of(DEFAULT_APPROACHES)
+
+
+def pipelines_of(approaches: Sequence[str]) -> dict[str, Pipeline]:
     """All pipelines; `__default__` is the main job from slide pairs to the report.
 
     Each is a namespace of its nodes, so that kedro-viz shows it as one box; datasets and parameters
     keep their names.
+
+    Parameters
+    ----------
+    approaches : what the main job runs and compares, in the order in which it shows them. The names
+        of the pipelines do not depend on it.
     """
-    approaches = _Chosen.approaches
-    networks = [name for name in approaches if name not in PIPELINES_OF]
+    kinds, left_out = {}, set()
+    for spec in registry.all_specs():
+        own = registry.served(spec, approaches)
+        create_pipeline = load(spec.create_pipeline)
+        # A kind that nothing chose is left out of the main job, but can be run on request.
+        kinds[spec.pipeline] = create_pipeline(own or (() if spec.others else spec.names))
+        if not own:
+            left_out.add(spec.pipeline)
     plain = {
         "data_processing": data_processing.create_pipeline(),
         "ground_truth": ground_truth.create_pipeline(),
-        "baseline_ilastik": baseline_ilastik.create_pipeline(),
-        "gan_translation": gan_translation.create_pipeline(),
-        "regression": regression.create_pipeline(networks),
+        **kinds,
         "evaluation": evaluation.create_pipeline(approaches),
         "gan_load_sizes": gan_translation.create_load_size_pipeline(),
         "nuclei_training": nuclei_training.create_pipeline(),
@@ -95,6 +82,5 @@ def register_pipelines() -> dict[str, Pipeline]:
         name: Pipeline(pipeline, namespace=name, prefix_datasets_with_namespace=False)
         for name, pipeline in plain.items()
     }
-    left_out = {name for approach, name in PIPELINES_OF.items() if approach not in approaches}
     main_job = [p for name, p in pipelines.items() if name not in {*ON_REQUEST, *left_out}]
     return {"__default__": sum(main_job, Pipeline([])), **pipelines}

@@ -6,15 +6,13 @@ from pathlib import Path
 
 from kedro.config import OmegaConfigLoader
 
-from tumor_ratio.hooks.approaches import ApproachesHook
-from tumor_ratio.hooks.gan_files import check_gan_files
-from tumor_ratio.hooks.ilastik_projects import check_ilastik_projects
+from tumor_ratio.approaches.registry import known_names
+from tumor_ratio.hooks.approaches import ApproachesHook, check_approaches
 from tumor_ratio.hooks.manifests import check_manifests
 from tumor_ratio.hooks.preflight import PreflightHook
 from tumor_ratio.hooks.steps import StepsHook
 from tumor_ratio.hooks.summary import SummaryHook
 from tumor_ratio.hooks.tracking import TrackingHook
-from tumor_ratio.pipelines.regression import SHIPPED
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -47,8 +45,8 @@ HOOKS = (
         # Blocks of approaches that this run leaves out are fine, too.
         allowed_parameters=(
             *("workers", "cluster", "retrain", "approach", "approaches", "protocol", "mlflow"),
-            *SHIPPED,
+            *known_names(),
         ),
-        checks=(check_manifests, check_ilastik_projects, check_gan_files),
+        checks=(check_manifests, check_approaches),
     ),
 )

@@ -8,10 +8,9 @@ from kedro.framework.project import pipelines as registry
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 
-from tumor_ratio import pipeline_registry
+from tumor_ratio.approaches.network import DESCRIBED
 from tumor_ratio.errors import ConfigurationError
 from tumor_ratio.hooks.approaches import names_in
-from tumor_ratio.pipelines.regression import SHIPPED
 from tumor_ratio.pipelines.regression.params import RegressionParams
 
 PROJECT = Path(__file__).parents[2]
@@ -21,8 +20,7 @@ PROJECT = Path(__file__).parents[2]
 def defaults_afterwards():
     bootstrap_project(PROJECT)
     yield
-    pipeline_registry.choose_approaches(pipeline_registry.DEFAULT_APPROACHES)
-    registry.configure(pipeline_registry.__name__)
+    bootstrap_project(PROJECT)
 
 
 def context_of(env: str, **runtime_params):
@@ -68,7 +66,7 @@ def test_the_command_line_chooses_approaches_and_protocol():
 
 def test_every_described_network_may_be_left_out():
     described = yaml.safe_load((PROJECT / "conf/base/parameters_regression.yml").read_text())
-    assert set(described) == set(SHIPPED)
+    assert set(described) == set(DESCRIBED)
 
 
 def test_an_approach_without_parameters_is_refused():

@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 from pydantic import ValidationError
 from safetensors.torch import save_file
 
+from tumor_ratio.approaches.network import architecture_of
 from tumor_ratio.errors import ConfigurationError, ModelUnavailableError
 from tumor_ratio.models.backbones import create_backbone
 from tumor_ratio.models.devices import ComputeOptions
@@ -23,7 +24,6 @@ from tumor_ratio.models.regressor_options import (
     Architecture,
     BackboneOptions,
     HeadOptions,
-    architecture_of,
 )
 from tumor_ratio.models.starting_weights import start_of
 from tumor_ratio.pipelines.regression.params import RegressionParams

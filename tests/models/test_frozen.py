@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from tumor_ratio.approaches.network import architecture_of
 from tumor_ratio.models.devices import ComputeOptions
 from tumor_ratio.models.ensemble_fit import fit_ensemble
 from tumor_ratio.models.patch_source import ArrayPatches, LabelledPatches
@@ -18,7 +19,6 @@ from tumor_ratio.models.regressor_options import (
     BackboneOptions,
     HeadOptions,
     LossOptions,
-    architecture_of,
 )
 from tumor_ratio.models.training_options import (
     AugmentationOptions,

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from tumor_ratio.approaches.network import architecture_of
 from tumor_ratio.errors import ConfigurationError, ModelUnavailableError
 from tumor_ratio.models.devices import Compute, ComputeOptions, resolve_compute
 from tumor_ratio.models.model_folder import write_model
@@ -19,7 +20,6 @@ from tumor_ratio.models.regressor_options import (
     BackboneOptions,
     HeadOptions,
     LossOptions,
-    architecture_of,
 )
 from tumor_ratio.models.shipped import shipped_regressor
 from tumor_ratio.models.starting_weights import go_on_from, start_of

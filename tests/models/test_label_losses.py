@@ -10,6 +10,7 @@ import pytest
 import torch
 from scipy.stats import betabinom
 
+from tumor_ratio.approaches.network import architecture_of
 from tumor_ratio.models.bins import balanced_weights, bin_numbers
 from tumor_ratio.models.devices import ComputeOptions, resolve_compute
 from tumor_ratio.models.losses import beta_binomial_loss, bin_loss, regression_loss
@@ -24,7 +25,6 @@ from tumor_ratio.models.regressor_options import (
     BackboneOptions,
     HeadOptions,
     LossOptions,
-    architecture_of,
 )
 from tumor_ratio.models.teaching import Teaching
 from tumor_ratio.models.training import Trained

@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from tumor_ratio.approaches.network import architecture_of
 from tumor_ratio.errors import ConfigurationError
 from tumor_ratio.models.devices import ComputeOptions
 from tumor_ratio.models.ensemble_fit import fit_ensemble
@@ -20,7 +21,6 @@ from tumor_ratio.models.regressor_options import (
     HeadOptions,
     LossOptions,
     PoolingOptions,
-    architecture_of,
 )
 from tumor_ratio.models.training_options import (
     AugmentationOptions,

@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from tumor_ratio.approaches.network import architecture_of
 from tumor_ratio.errors import ConfigurationError, ModelUnavailableError
 from tumor_ratio.models.devices import Compute, ComputeOptions, resolve_compute
 from tumor_ratio.models.folded_norms import with_folded_norms
@@ -30,7 +31,6 @@ from tumor_ratio.models.regressor_options import (
     BackboneOptions,
     HeadOptions,
     LossOptions,
-    architecture_of,
 )
 from tumor_ratio.models.regressor_training import RegressorTraining
 from tumor_ratio.models.training_options import AugmentationOptions, TrainingOptions

@@ -12,6 +12,7 @@ import pytest
 from matplotlib.figure import Figure
 from safetensors import safe_open
 
+from tumor_ratio.approaches import tail
 from tumor_ratio.cohort.pair import Cohort, SlidePair
 from tumor_ratio.datasets.fingerprint import fingerprint
 from tumor_ratio.datasets.new_slide_calibration import NewSlideCalibrationDataset
@@ -19,7 +20,7 @@ from tumor_ratio.datasets.prediction_model import NoSuchModelError, PredictionMo
 from tumor_ratio.datasets.slide_model import SlideModelDataset
 from tumor_ratio.datasets.trained_model import ModelRef
 from tumor_ratio.errors import ConfigurationError, SlideError
-from tumor_ratio.hooks.ilastik_projects import check_ilastik_projects
+from tumor_ratio.hooks.approaches import check_approaches
 from tumor_ratio.ilastik.project import Label
 from tumor_ratio.ilastik.project_reading import read_project
 from tumor_ratio.ilastik.project_writing import LabelledTile, write_project
@@ -510,8 +511,8 @@ def test_results_depend_on_the_program_and_not_on_its_limits(found, material, pr
 )
 def test_what_is_missing_is_told_before_anything_runs(changes, message):
     with pytest.raises(ConfigurationError, match=message):
-        check_ilastik_projects({"params:ilastik": params(**changes)}, Path())
-    check_ilastik_projects({"params:ilastik": params(), "params:other": 3}, Path())
+        check_approaches({"params:ilastik": params(**changes)}, Path())
+    check_approaches({"params:ilastik": params(), "params:other": 3}, Path())
 
 
 def test_a_project_of_grey_images_or_unclear_labels_is_refused(material, tmp_path):
@@ -639,15 +640,14 @@ def test_a_new_slide_is_answered_as_the_approach_was_evaluated(material, found, 
     models = SlideModelDataset(str(tmp_path / "ilastik_slides"), "baseline_ilastik")
     models.save(for_new_slides(material, found))
     appearance = Part(slide_appearance(material["cohort"].pairs[0].he).to_record())
-    calibration = nodes.calibrate_for_new_slides(
+    calibration = tail.calibrate_for_new_slides(
         **{name: material[name] for name in ("cohort", "patches", "ratio_labels", "folds")},
         predictions=found["predictions"],
         calibration_areas=classified(
             area_tasks(material["cohort"], material["patches"], material["folds"])
         ),
         slide_appearance={pair.slide_id: appearance for pair in material["cohort"]},
-        slide_model=models.load(),
-        params=params(),
+        model=models.load(),
     )
     NewSlideCalibrationDataset(str(tmp_path / "ilastik_slides")).save(calibration)
 

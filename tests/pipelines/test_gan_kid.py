@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from tumor_ratio import settings
 from tumor_ratio.cohort.pair import SlidePair
 from tumor_ratio.errors import ConfigurationError, ModelUnavailableError
-from tumor_ratio.hooks.gan_files import check_gan_files
+from tumor_ratio.hooks.approaches import check_approaches
 from tumor_ratio.hooks.preflight import PreflightHook
 from tumor_ratio.imaging.regions import Region, regions_table
 from tumor_ratio.imaging.slide import open_slide
@@ -80,7 +80,7 @@ def test_without_weights_nothing_is_computed(params):
 
 def checked(**changes):
     parameters = {"params:cyclegan": CycleGanParams(folder="x", **changes), "params:other": 3}
-    check_gan_files(parameters, Path())
+    check_approaches(parameters, Path())
 
 
 def test_what_the_parameters_name_is_tried_before_anything_runs(params, tmp_path):
@@ -111,7 +111,7 @@ def test_what_the_parameters_name_is_tried_before_anything_runs(params, tmp_path
 
 def test_a_run_checks_the_files_first():
     (preflight,) = (hook for hook in settings.HOOKS if isinstance(hook, PreflightHook))
-    assert check_gan_files in preflight._checks
+    assert check_approaches in preflight._checks
 
 
 def test_too_few_patches_leave_their_figures_out(params):

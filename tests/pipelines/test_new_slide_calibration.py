@@ -15,6 +15,7 @@ from kedro.io import DatasetError
 from PIL import Image
 
 from tests.hooks.small_regressor import small_regressor
+from tumor_ratio.approaches.tail import calibrate_for_new_slides
 from tumor_ratio.atomic import write_json
 from tumor_ratio.cohort.pair import Cohort, SlidePair
 from tumor_ratio.datasets import tracking
@@ -28,12 +29,9 @@ from tumor_ratio.imaging.regions import Region, regions_of, regions_table
 from tumor_ratio.imaging.slide import open_slide
 from tumor_ratio.inference.calibration_areas import area_tasks
 from tumor_ratio.inference.new_slide_calibration import FILE_NAME, NewSlideCalibration
-from tumor_ratio.pipelines.regression import nodes
-from tumor_ratio.pipelines.regression.params import RegressionParams
 from tumor_ratio.steps import step
 
 SIDE, N = 32, 12
-PARAMS = RegressionParams()
 
 
 class Part:
@@ -121,12 +119,18 @@ def tables_of(split_of: dict[str, str], protocol: str = "holdout", folds: int = 
     }
 
 
-def card_of(split_of: dict[str, str]) -> dict:
+def card_of(split_of: dict[str, str], protocol: str = "holdout") -> dict:
     trained = [name for name, split in split_of.items() if split == "train"]
-    return {"fingerprint": "f" * 64, "approach": "mine", "slides": {"train": trained}}
+    return {
+        "fingerprint": "f" * 64,
+        "approach": "mine",
+        "slides": {"train": trained},
+        "label_method": "nucleus",
+        "protocol": protocol,
+    }
 
 
-def calibrate(cohort: Cohort, tables: dict, card: dict, params=PARAMS) -> NewSlideCalibration:
+def calibrate(cohort: Cohort, tables: dict, card: dict) -> NewSlideCalibration:
     from tumor_ratio.pipelines.data_processing.nodes import describe_slides
 
     tasks = area_tasks(cohort, tables["patches"], tables["folds"])
@@ -134,7 +138,7 @@ def calibrate(cohort: Cohort, tables: dict, card: dict, params=PARAMS) -> NewSli
     described = [*card["slides"]["train"], "v0"]
     looks = {n: Part(task()) for n, task in describe_slides(cohort).items() if n in described}
     models = {"fold_1": ModelRef(Path("m"), card), "fold_2": ModelRef(Path("n"), {})}
-    return nodes.calibrate_for_new_slides(
+    return calibrate_for_new_slides(
         cohort,
         tables["patches"],
         tables["ratio_labels"],
@@ -143,7 +147,6 @@ def calibrate(cohort: Cohort, tables: dict, card: dict, params=PARAMS) -> NewSli
         areas,
         looks,
         models,
-        params,
     )
 
 
@@ -158,8 +161,7 @@ def test_only_the_first_folds_test_slides_calibrate(tmp_path):
     assert len(single.domain.appearances) == 6
     assert 0.0 < single.tau < 0.9  # labels of the other method are 0.99
     crossed = tables_of(split_of, "cross_validation", folds=2)
-    params = RegressionParams(protocol="cross_validation")
-    again = calibrate(cohort, crossed, card_of(split_of), params)
+    again = calibrate(cohort, crossed, card_of(split_of, "cross_validation"))
     assert again.to_record() == single.to_record()
 
 

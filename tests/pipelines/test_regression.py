@@ -14,6 +14,8 @@ import pytest
 import yaml
 from PIL import Image
 
+from tumor_ratio.approaches.network import DESCRIBED, architecture_of
+from tumor_ratio.approaches.tail import describe_approach
 from tumor_ratio.cohort.pair import Cohort, SlidePair
 from tumor_ratio.datasets.fingerprint import fingerprint
 from tumor_ratio.datasets.trained_folds import TrainedFoldsDataset
@@ -23,8 +25,7 @@ from tumor_ratio.imaging.patches import PatchReader
 from tumor_ratio.imaging.regions import Region, iter_regions, regions_of, regions_table
 from tumor_ratio.imaging.slide import open_slide
 from tumor_ratio.metrics.calibration import MonotoneMap
-from tumor_ratio.models.regressor_options import architecture_of
-from tumor_ratio.pipelines.regression import SHIPPED, create_pipeline, nodes
+from tumor_ratio.pipelines.regression import create_pipeline, nodes
 from tumor_ratio.pipelines.regression.params import RegressionParams, SamplingParams
 from tumor_ratio.pipelines.regression.prediction_step import predict_slide
 from tumor_ratio.pipelines.regression.sampling import (
@@ -524,10 +525,10 @@ def test_a_training_goes_on_from_an_earlier_one_and_its_card_says_so(cohort, tmp
     (later,) = models.values()
     assert later.card["starting_weights"]["source"] == "model earlier"
     assert later.card["slides_before"] == ["a", "b", "c"]
-    learned = nodes.describe_approach(models)["supervision"]
+    learned = describe_approach(models)["supervision"]
     assert learned.startswith("an earlier model (")
     assert ", then region ratios of the neighbouring Ki-67 section" in learned
-    assert nodes.describe_approach({"one": earlier})["supervision"].startswith("region ratios")
+    assert describe_approach({"one": earlier})["supervision"].startswith("region ratios")
     nothing = {"backbone": {"name": "test_resnet", "initial": str(tmp_path / "nowhere")}}
     with pytest.raises(ModelUnavailableError, match="no finished model"):
         train(nothing, "never")
@@ -963,7 +964,7 @@ def test_the_model_dataset_keeps_publishes_and_gives_back_all_members(
     assert np.isfinite(predict["d"]()["tumor_ratio"]).all()
 
 
-@pytest.mark.parametrize("approach", SHIPPED)
+@pytest.mark.parametrize("approach", DESCRIBED)
 def test_the_configured_blocks_are_valid_and_name_what_they_are(approach):
     path = Path(__file__).parents[2] / "conf" / "base" / "parameters_regression.yml"
     params = RegressionParams.model_validate(yaml.safe_load(path.read_text())[approach])

@@ -15,6 +15,7 @@ from typing import Any
 from kedro.io import AbstractDataset, DatasetError
 from kedro_datasets._typing import JSONPreview
 
+from tumor_ratio.approaches.registry import spec_of
 from tumor_ratio.atomic import folder_written_whole, full_disk_explained
 from tumor_ratio.datasets.errors import NotMadeYetError
 from tumor_ratio.datasets.fingerprint import file_hash
@@ -27,8 +28,6 @@ ASKED_FOR = "asked_for"
 CARD_FILE = "card.json"
 KEPT = (CARD_FILE, "calibration.json", "*.safetensors", "nuclei/*.json", "nuclei/*.h5")
 """What is taken out of a downloaded model; the code that lies in it is left there."""
-PIPELINES = {"ilastik": "baseline_ilastik", "cyclegan": "gan_translation"}
-"""Which pipeline makes the models of approaches that are no networks."""
 NEEDED = ("patch_px", "mpp", "approach", "training_data", "calibration")
 SCHEMES = ("models:/", "runs:/", "mlflow-artifacts:/")
 
@@ -78,7 +77,7 @@ class PredictionModelDataset(AbstractDataset[ModelRef, ModelRef]):
         if not self._model:
             latest = self._latest()
             if latest is None:
-                makes = PIPELINES.get(self._path.name, "regression")
+                makes = spec_of(self._path.name).pipeline
                 raise NotMadeYetError(self._path, "the trained model", makes)
             return _usable(latest)
         if self._found is None:  # an alias may move while a run goes on
@@ -87,7 +86,8 @@ class PredictionModelDataset(AbstractDataset[ModelRef, ModelRef]):
 
     def save(self, data: ModelRef) -> None:
         """Refuse: this dataset only reads."""
-        raise DatasetError("models are trained by `kedro run --pipelines=regression`")
+        makes = spec_of(self._path.name).pipeline
+        raise DatasetError(f"models are trained by `kedro run --pipelines={makes}`")
 
     def preview(self) -> JSONPreview:
         """Show the model's card in kedro-viz, where it is on this disk already."""
@@ -95,8 +95,8 @@ class PredictionModelDataset(AbstractDataset[ModelRef, ModelRef]):
         return JSONPreview(json.dumps(model.card if model else {}, default=str))
 
     def _latest(self) -> ModelRef | None:
-        made_for_slides = self._path.with_name(f"{self._path.name}_slides")
-        path = made_for_slides if self._path.name in PIPELINES else self._path
+        approach = self._path.name
+        path = self._path.with_name(spec_of(approach).slide_models.format(approach=approach))
         return finished_model(path, str(read_latest(path).get("folder", "")))
 
     def _exists(self) -> bool:
@@ -178,7 +178,7 @@ def _model_in(folder: Path, asked_for: str) -> ModelRef:
     except FileNotFoundError as error:
         raise NoSuchModelError(
             f"there is no finished model in {folder}",
-            f"name a folder with a {CARD_FILE}, such as data/06_models/resnet18/<fingerprint>",
+            f"name a folder with a {CARD_FILE}, such as data/06_models/<approach>/<fingerprint>",
         ) from error
     except (OSError, ValueError) as error:
         raise NoSuchModelError(

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
-from kedro.framework.project import pipelines as registry
+from kedro.framework.project import pipelines
 
-from tumor_ratio import pipeline_registry
+from tumor_ratio.approaches.contract import load
+from tumor_ratio.approaches.registry import all_specs
 from tumor_ratio.errors import ConfigurationError
+from tumor_ratio.pipeline_registry import DEFAULT_APPROACHES, pipelines_of
 
 KEY = "approaches"
 
@@ -32,17 +36,16 @@ class ApproachesHook:
         """
         loader = context.config_loader
         given = getattr(loader, "runtime_params", None) or {}
-        configured = loader["globals"].get(KEY, pipeline_registry.DEFAULT_APPROACHES)
+        configured = loader["globals"].get(KEY, DEFAULT_APPROACHES)
         approaches = names_in(given.get(KEY, configured))
         without = [name for name in approaches if name not in loader["parameters"]]
         if without:
             raise ConfigurationError(
                 f"{KEY}: {', '.join(without)} has no parameters",
-                "add a block of that name to parameters_regression.yml of the environment "
+                "add a block of that name to the parameters of the environment "
                 "(docs/regression.md), or correct the name",
             )
-        if pipeline_registry.choose_approaches(approaches):
-            registry.configure(pipeline_registry.__name__)
+        pipelines.update(pipelines_of(approaches))
 
 
 def names_in(value: Any) -> tuple[str, ...]:
@@ -62,7 +65,26 @@ def names_in(value: Any) -> tuple[str, ...]:
     if not approaches or wrong or len(set(approaches)) != len(approaches):
         raise ConfigurationError(
             f"{KEY}: a list of different names is expected, not {value!r}",
-            "for example `approaches: [ilastik, resnet18]` in globals.yml, or "
-            '`--params="approaches=ilastik resnet18"`',
+            f"for example `approaches: [{', '.join(DEFAULT_APPROACHES[:2])}]` in globals.yml, or "
+            f'`--params="approaches={" ".join(DEFAULT_APPROACHES[:2])}"`',
         )
     return approaches
+
+
+def check_approaches(parameters: Mapping[str, Any], project: Path) -> None:
+    """Let each kind of approach look at the parameters that a pipeline reads, and what they name.
+
+    Parameters
+    ----------
+    parameters : by name, as the pipeline reads them.
+    project : not needed: relative paths start where the run does.
+
+    Raises
+    ------
+    TumorRatioError
+        As the kind's own check; a missing file for example.
+    """
+    for spec in all_specs():
+        for value in parameters.values():
+            if spec.check and isinstance(value, load(spec.parameters)):
+                load(spec.check)(value)

@@ -16,10 +16,6 @@ from tumor_ratio.imaging.slide import Slide
 from tumor_ratio.inference.region_reading import ReadRegion, RegionReader
 from tumor_ratio.metrics.calibration import MonotoneMap
 
-ANSWERS = "answers"
-"""Key of a card: how the model answers, one of the names below; networks have none."""
-PIXEL_FOREST, VIRTUAL_STAIN = "pixel_forest", "virtual_stain"
-
 Tell = Callable[[int], None]
 """Called with the number of finished regions."""
 

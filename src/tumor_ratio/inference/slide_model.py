@@ -11,19 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tumor_ratio.approaches.contract import ANSWERS, load
+from tumor_ratio.approaches.registry import spec_opening
 from tumor_ratio.errors import ConfigurationError
 from tumor_ratio.imaging.regions import Region
 from tumor_ratio.imaging.slide import Slide
-from tumor_ratio.inference.approaches.forest_model import load_forest_model
-from tumor_ratio.inference.approaches.virtual_stain_model import load_virtual_stain_model
-from tumor_ratio.inference.region_model import (
-    ANSWERS,
-    PIXEL_FOREST,
-    Answers,
-    Reading,
-    RegionModel,
-    in_batches,
-)
+from tumor_ratio.inference.region_model import Answers, Reading, RegionModel, in_batches
 from tumor_ratio.inference.region_reading import ReadRegion, RegionReader
 from tumor_ratio.models.devices import ComputeOptions
 from tumor_ratio.models.model_folder import load_regressor, read_card
@@ -69,21 +62,27 @@ def load_slide_model(
     Raises
     ------
     ModelUnavailableError
-        If there is no finished model in the folder.
+        If there is no finished model in the folder, or no kind of approach opens it.
     ConfigurationError
         If `flips` are asked of another approach.
     """
     card = read_card(folder)
-    if ANSWERS not in card:
-        return SlideModel(load_regressor(folder, compute, flips=flips), card)
-    if flips != "none":
+    spec = spec_opening(card.get(ANSWERS, ""))
+    if flips != "none" and not spec.flips:
         raise ConfigurationError(
             f"{card['approach']} does not answer flipped regions, which only networks do",
             "leave out `prediction.flips`",
         )
-    if card[ANSWERS] == PIXEL_FOREST:
-        return load_forest_model(folder, card)
-    return load_virtual_stain_model(folder, card, compute or ComputeOptions())
+    asked = {"flips": flips} if spec.flips else {}
+    model: RegionModel = load(spec.open_model)(folder, card, compute or ComputeOptions(), **asked)
+    return model
+
+
+def open_network(
+    folder: Path, card: Mapping[str, Any], compute: ComputeOptions, *, flips: Flips = "none"
+) -> SlideModel:
+    """A model that a training of networks left; see `load_regressor`."""
+    return SlideModel(load_regressor(folder, compute, flips=flips), card)
 
 
 def _ratios(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, NamedTuple, NoReturn, TypeVar
+from typing import Any, Final, NamedTuple, NoReturn, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -257,3 +257,8 @@ def check_folds(folds: pd.DataFrame) -> None:
             f"{row.repeat}",
             REMEDY,
         )
+
+
+def fold_of(card: Mapping[str, Any]) -> FoldKey:
+    """Give the fold that a model was trained in: of a single split, the first."""
+    return FoldKey(int(card.get("repeat", FIRST.repeat)), int(card.get("fold", FIRST.fold)))

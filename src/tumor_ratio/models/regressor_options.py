@@ -11,28 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from tumor_ratio.errors import ConfigurationError
 from tumor_ratio.models.backbone_arguments import plain_arguments
-
-BACKBONES = {
-    "resnet18": "resnet18",
-    "resnet18_bins": "resnet18",
-    "resnet50": "resnet50",
-    "efficientnet_lite0": "tf_efficientnet_lite0",
-    "lite0_vit": "tf_efficientnet_lite0",
-    "levit_128s": "levit_128s",
-    "vit_b16": "vit_base_patch16_224",
-    "vit_small": "vit_small_patch16_224",
-    "vit_tiny": "vit_tiny_patch16_224",
-}
-"""Approaches with a name of their own, and timm's name of the backbone that the name promises."""
-
-BIN_APPROACHES = ("resnet18_bins",)
-"""Those whose name promises a classifier of bins (`head.bins`) as well."""
-
-TOKEN_APPROACHES = ("lite0_vit",)
-"""Those whose name promises a transformer on the backbone's map (`backbone.pooling`) as well."""
-
 
 NormalisationName = Literal["cohort", "patch"]
 """How colours reach the network. `cohort`: intensities centred and scaled alike on all slides, by
@@ -265,61 +244,3 @@ class Architecture:
         object.__setattr__(self, "bins", tuple(self.bins))
         if isinstance(self.pooling, Mapping):
             object.__setattr__(self, "pooling", PoolingOptions(**self.pooling))
-
-
-def backbone_name(approach: str, options: BackboneOptions) -> str:
-    """Name, in timm, of an approach's backbone.
-
-    Raises
-    ------
-    ConfigurationError
-        If the approach's name promises another backbone than the configured one, or an approach
-        with a free name does not say its backbone.
-    """
-    promised = BACKBONES.get(approach)
-    if promised is None and not options.name:
-        raise ConfigurationError(
-            f"approach '{approach}' does not say its backbone",
-            f"set `{approach}.backbone.name` to one of timm's names, or use one of the approaches "
-            f"{', '.join(BACKBONES)}",
-        )
-    if promised is not None and options.name not in ("", promised):
-        raise ConfigurationError(
-            f"approach '{approach}' means the backbone '{promised}', not '{options.name}'",
-            "leave `backbone.name` empty, or give the approach a name of its own",
-        )
-    return options.name or str(promised)
-
-
-def architecture_of(
-    approach: str, backbone: BackboneOptions, head: HeadOptions, patch_px: int
-) -> Architecture:
-    """The network that an approach's options describe, for patches of `patch_px` pixels.
-
-    Raises
-    ------
-    ConfigurationError
-        See `backbone_name`; or if the approach's name promises bins or a transformer and there is
-        none.
-    """
-    if approach in BIN_APPROACHES and not head.bins:
-        raise ConfigurationError(
-            f"approach '{approach}' means a classifier of bins, and has none",
-            f"set `{approach}.head.bins`, for instance to [0.2, 0.5]",
-        )
-    if approach in TOKEN_APPROACHES and backbone.pooling.name != "transformer":
-        raise ConfigurationError(
-            f"approach '{approach}' means a transformer on its backbone's map, and has none",
-            f"set `{approach}.backbone.pooling` to {{name: transformer, strides: [16]}}",
-        )
-    return Architecture(
-        backbone=backbone_name(approach, backbone),
-        patch_px=patch_px,
-        hidden=head.hidden,
-        activation=head.activation,
-        dropout=head.dropout,
-        bounded=head.bounded,
-        bins=tuple(head.bins),
-        pooling=backbone.pooling,
-        arguments=backbone.arguments,
-    )

@@ -11,20 +11,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from tumor_ratio.approaches.contract import ANSWERS
+from tumor_ratio.approaches.ilastik import PIXEL_FOREST
 from tumor_ratio.cohort.pair import SlidePair
 from tumor_ratio.imaging.regions import Region
 from tumor_ratio.imaging.slide import Slide
 from tumor_ratio.inference.approaches.surroundings import MEDIAN, answer_together
 from tumor_ratio.inference.mended_slide import MendedSlide
-from tumor_ratio.inference.region_model import (
-    ANSWERS,
-    PIXEL_FOREST,
-    Answers,
-    Reading,
-    RegionModel,
-)
+from tumor_ratio.inference.region_model import Answers, Reading, RegionModel
 from tumor_ratio.labelling.pixel_classes import region_class_areas
 from tumor_ratio.metrics.class_ratios import ShareMap, class_ratio
+from tumor_ratio.models.devices import ComputeOptions
 from tumor_ratio.models.forest_file import FOREST_FILE, read_forest, write_forest
 from tumor_ratio.models.pixel_classifier import PixelClassifier
 
@@ -124,8 +121,10 @@ def write_forest_model(
     }
 
 
-def load_forest_model(folder: Path, card: Mapping[str, Any]) -> ForestModel:
-    """A model that `write_forest_model` put together.
+def load_forest_model(
+    folder: Path, card: Mapping[str, Any], compute: ComputeOptions
+) -> ForestModel:
+    """A model that `write_forest_model` put together; it computes on the CPU in any case.
 
     Raises
     ------

@@ -14,19 +14,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from tumor_ratio.approaches.contract import ANSWERS
+from tumor_ratio.approaches.cyclegan import VIRTUAL_STAIN
 from tumor_ratio.atomic import full_disk_explained
 from tumor_ratio.cohort.pair import SlidePair
 from tumor_ratio.imaging.regions import Region, regions_table, tile_grid
 from tumor_ratio.imaging.slide import Slide
 from tumor_ratio.inference.approaches.surroundings import MEDIAN, answer_together
 from tumor_ratio.inference.mended_slide import MendedSlide
-from tumor_ratio.inference.region_model import (
-    ANSWERS,
-    VIRTUAL_STAIN,
-    Answers,
-    Reading,
-    RegionModel,
-)
+from tumor_ratio.inference.region_model import Answers, Reading, RegionModel
 from tumor_ratio.inference.virtual_slide import write_virtual_slide
 from tumor_ratio.labelling.params import SegmentationParams
 from tumor_ratio.labelling.segmentation import segment_slide

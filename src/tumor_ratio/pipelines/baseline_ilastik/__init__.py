@@ -1,6 +1,5 @@
 """The pipeline baseline_ilastik: pixel classification as biologists know it."""
 
-from tumor_ratio.pipelines.baseline_ilastik.estimation import APPROACH
 from tumor_ratio.pipelines.baseline_ilastik.pipeline import create_pipeline
 
-__all__ = ["APPROACH", "create_pipeline"]
+__all__ = ["create_pipeline"]

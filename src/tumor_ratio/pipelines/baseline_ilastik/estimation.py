@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tumor_ratio.approaches.ilastik import NAME as APPROACH
+from tumor_ratio.approaches.tail import predictions_of
 from tumor_ratio.metrics.aggregation import slide_weights
-from tumor_ratio.metrics.calibration import fit_monotone
 from tumor_ratio.metrics.class_ratios import fit_share_map
 from tumor_ratio.metrics.folds import slides_of
 from tumor_ratio.schemas import Predictions
 
-APPROACH = "ilastik"
 REFERENCE = "ihc_measured"
 
 
@@ -41,45 +41,26 @@ def mapped_predictions(
     own = labels.set_index("region_id").reindex(shares["region_id"])
     measured = own["tumor_ratio"].to_numpy(dtype=np.float64)
     slide_ids = shares["slide_id"].to_numpy()
-    training, validation = (
-        shares["slide_id"].isin(slides_of(folds, protocol, split)).to_numpy()
-        for split in ("train", "validation")
-    )
+    training = shares["slide_id"].isin(slides_of(folds, protocol, "train")).to_numpy()
     undefined = shares["ratio"].isna().to_numpy()
     usable = ~undefined & np.isfinite(measured)
     if not (usable & training).any():
         return Predictions.empty(), {}
-    taught, checked = usable & training, usable & validation
+    taught = usable & training
     first = fit_share_map(shares[taught], measured[taught], slide_weights(slide_ids[taught]))
     median = float(np.nanmedian(measured[training]))
     raw = np.where(undefined, median, first.apply(shares))
-    second = None
-    if checked.any():
-        second = fit_monotone(raw[checked], measured[checked], slide_weights(slide_ids[checked]))
-    calibrated = np.full_like(raw, np.nan) if second is None else second.apply(raw)
+    card = {"approach": APPROACH, "protocol": protocol, "reference": REFERENCE}
+    table, second = predictions_of(shares, raw, ~undefined, measured, folds, card)
     held_out = shares["slide_id"].isin(slides_of(folds, protocol, "validation", "test")).to_numpy()
-    table = pd.DataFrame(
-        {
-            "approach": APPROACH,
-            "protocol": protocol,
-            "repeat": 0,
-            "fold": 0,
-            "region_id": shares["region_id"],
-            "reference": REFERENCE,
-            "tumor_ratio": raw,
-            "tumor_ratio_calibrated": calibrated,
-            "lower": np.nan,
-            "upper": np.nan,
-        }
-    )[held_out].reset_index(drop=True)
     maps: dict[str, Any] = {
         "train": first.to_record(),
         "training_median": median,
         "answered_with_the_median": int((undefined & held_out).sum()),
     }
-    if second is not None:
-        maps["validation"] = second.to_record()
-    return table, maps
+    if second:
+        maps["validation"] = second
+    return table[held_out].reset_index(drop=True), maps
 
 
 def account_of(card: Mapping[str, Any], maps: Mapping[str, Any]) -> dict[str, str]:

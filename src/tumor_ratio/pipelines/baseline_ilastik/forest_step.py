@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from tumor_ratio.approaches.ilastik import NAME as APPROACH
 from tumor_ratio.cohort.pair import SlidePair
 from tumor_ratio.errors import ConfigurationError
 from tumor_ratio.ilastik.label_colours import default_colour
@@ -155,7 +156,7 @@ def train_section_forest(
     if made is not None:
         write_forest(made, folder / FOREST_FILE, stamps)
     return {
-        "approach": "ilastik",
+        "approach": APPROACH,
         "section": section,
         "architecture": _architecture(made, by_ilastik),
         "label_names": list(names),

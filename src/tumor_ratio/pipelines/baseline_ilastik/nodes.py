@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tumor_ratio.cohort.origin import training_origin
+from tumor_ratio.approaches.ilastik import NAME as APPROACH
+from tumor_ratio.approaches.tail import slide_card
 from tumor_ratio.cohort.pair import Cohort
 from tumor_ratio.datasets.partition_folder import PartitionRef
 from tumor_ratio.datasets.trained_model import ModelRef
 from tumor_ratio.errors import ConfigurationError
 from tumor_ratio.imaging.regions import regions_of
-from tumor_ratio.inference.calibrating import calibrate_model
-from tumor_ratio.inference.new_slide_calibration import NewSlideCalibration
 from tumor_ratio.label_methods import ILASTIK
 from tumor_ratio.labelling.declaration_checks import Section
 from tumor_ratio.metrics.class_ratios import class_ratio
@@ -25,7 +24,6 @@ from tumor_ratio.metrics.folds import slides_of
 from tumor_ratio.metrics.section_agreement import NUCLEI, section_agreement
 from tumor_ratio.pipelines.baseline_ilastik.classify_step import classify_slide
 from tumor_ratio.pipelines.baseline_ilastik.estimation import (
-    APPROACH,
     REFERENCE,
     account_of,
     mapped_predictions,
@@ -198,8 +196,6 @@ def assemble_model(
     params: IlastikParams,
 ) -> partial[dict[str, Any]]:
     """What new slides need: the forest and the maps; the model dataset puts it together."""
-    training = slides_of(folds, params.protocol, "train")
-    pairs = [pair for pair in cohort if pair.slide_id in training]
     size = patches.iloc[0] if len(patches) else {"size_px": 0, "mpp": 0.0}
     return partial(
         assemble_forest,
@@ -209,35 +205,15 @@ def assemble_model(
         float(size["mpp"]),
         params.min_nuclei_um2,
         bool(params.executable),
-        {
-            "approach": APPROACH,
-            "protocol": params.protocol,
-            "label_method": params.label_method,
-            "reference": REFERENCE,
-            "slides": {"train": sorted(pair.slide_id for pair in pairs)},
-            **training_origin(pairs, he_forest.card["training_data"]),
-        },
-    )
-
-
-def calibrate_for_new_slides(
-    cohort: Cohort,
-    patches: pd.DataFrame,
-    ratio_labels: pd.DataFrame,
-    folds: pd.DataFrame,
-    predictions: pd.DataFrame,
-    calibration_areas: Parts,
-    slide_appearance: Parts,
-    slide_model: ModelRef,
-    params: IlastikParams,
-) -> NewSlideCalibration:
-    """Intervals, threshold, scale of areas and domain of the model for new slides."""
-    return calibrate_model(
-        slide_model.card,
-        *(cohort, patches, ratio_labels, folds, predictions),
-        *(calibration_areas, slide_appearance),
-        label_method=params.label_method,
-        protocol=params.protocol,
+        slide_card(
+            cohort,
+            folds,
+            he_forest.card["training_data"],
+            approach=APPROACH,
+            protocol=params.protocol,
+            label_method=params.label_method,
+            reference=REFERENCE,
+        ),
     )
 
 

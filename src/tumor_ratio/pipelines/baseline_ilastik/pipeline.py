@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from kedro.pipeline import Node, Pipeline
 
+from tumor_ratio.approaches import tail
+from tumor_ratio.approaches.ilastik import NAME as APPROACH
 from tumor_ratio.pipelines.baseline_ilastik import figures, nodes
-from tumor_ratio.pipelines.baseline_ilastik.estimation import APPROACH
 
-SHARED_INPUTS = {
-    "calibration_areas",
-    "cohort",
-    "slide_appearance",
-    "tiles",
-    "patches",
-    "pair_quality",
-    "ratio_labels",
-    "folds",
-}
+SHARED_INPUTS = {*tail.SHARED_INPUTS, "tiles", "pair_quality"}
 
 
-def create_pipeline(**_: object) -> Pipeline:
+def create_pipeline(_approaches: Sequence[str] = ()) -> Pipeline:
     """From strokes or ilastik projects to ratios by pixel classes, and predictions from H&E.
 
     Datasets are those of the namespace `ilastik`; nodes carry the tag `approach.ilastik`.
@@ -89,22 +83,6 @@ def create_pipeline(**_: object) -> Pipeline:
                 name="assemble_model",
             ),
             Node(
-                nodes.calibrate_for_new_slides,
-                [
-                    "cohort",
-                    "patches",
-                    "ratio_labels",
-                    "folds",
-                    "predictions",
-                    "calibration_areas",
-                    "slide_appearance",
-                    "slide_model",
-                    params,
-                ],
-                "new_slide_calibration",
-                name="calibrate_for_new_slides",
-            ),
-            Node(
                 nodes.compare_sections,
                 [
                     "chosen_patches",
@@ -159,7 +137,7 @@ def create_pipeline(**_: object) -> Pipeline:
         ]
     )
     return Pipeline(
-        template,
+        template + tail.create_tail("slide_model"),
         namespace=APPROACH,
         inputs=SHARED_INPUTS,
         parameters={params: f"params:{APPROACH}"},

@@ -5,10 +5,10 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from tumor_ratio.approaches.ilastik import NAME as APPROACH
 from tumor_ratio.errors import ConfigurationError
 from tumor_ratio.ilastik.image_paths import ImagePlace
 from tumor_ratio.pipelines.baseline_ilastik.engine import IlastikEngine
-from tumor_ratio.pipelines.baseline_ilastik.estimation import APPROACH
 from tumor_ratio.pipelines.baseline_ilastik.forest_step import ProjectOfUser, check_project
 from tumor_ratio.pipelines.baseline_ilastik.params import IlastikParams
 

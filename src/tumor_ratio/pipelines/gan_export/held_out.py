@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from tumor_ratio.approaches.cyclegan import NAME as APPROACH
 from tumor_ratio.cohort.pair import SlidePair
 from tumor_ratio.cohort.tiles import PatchParams, lying_apart, patches_of_pair
 
@@ -33,7 +34,7 @@ def held_out_squares(
         If a square is larger than a tile.
     """
     grid = PatchParams(size_px=size_px, mpp=mpp, step_px=size_px)
-    squares = patches_of_pair(pair, tiles, grid, called="cyclegan.squares")
+    squares = patches_of_pair(pair, tiles, grid, called=f"{APPROACH}.squares")
     apart = lying_apart(squares, pair.frame.mpp)
     n = min(number, len(apart))
     places = ((np.arange(n) + 0.5) * len(apart) / max(n, 1)).astype(np.intp)

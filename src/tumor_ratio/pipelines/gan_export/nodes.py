@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from tumor_ratio.approaches.cyclegan import NAME as APPROACH
 from tumor_ratio.cohort.pair import Cohort
 from tumor_ratio.errors import ConfigurationError
 from tumor_ratio.imaging.regions import regions_of
@@ -50,10 +51,10 @@ def _check_training(
     valid = slides_of(folds, protocol, "train") & {pair.slide_id for pair in cohort}
     strangers = sorted(set(training["slide_id"]) - valid)
     if training.empty:
-        problem = "cyclegan.squares holds no training square"
+        problem = f"{APPROACH}.squares holds no training square"
     elif strangers:
         problem = (
-            f"cyclegan.squares lie on slides that do not train by the protocol '{protocol}': "
+            f"{APPROACH}.squares lie on slides that do not train by the protocol '{protocol}': "
             f"{', '.join(strangers)}"
         )
     else:

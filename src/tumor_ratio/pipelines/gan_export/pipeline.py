@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from kedro.pipeline import Node, Pipeline
 
+from tumor_ratio.approaches.cyclegan import NAME as APPROACH
 from tumor_ratio.pipelines.gan_export import nodes
 
 
@@ -15,13 +16,13 @@ def create_pipeline() -> Pipeline:
                 nodes.export_tiles,
                 [
                     "cohort",
-                    "cyclegan.squares",
+                    f"{APPROACH}.squares",
                     "tiles",
                     "pair_quality",
                     "folds",
                     "params:gan_export",
                 ],
-                "cyclegan.unpaired_tiles",
+                f"{APPROACH}.unpaired_tiles",
                 name="export_tiles",
             ),
         ],

@@ -4,6 +4,5 @@ from tumor_ratio.pipelines.gan_translation.pipeline import (
     create_load_size_pipeline,
     create_pipeline,
 )
-from tumor_ratio.pipelines.gan_translation.training_step import APPROACH
 
-__all__ = ["APPROACH", "create_load_size_pipeline", "create_pipeline"]
+__all__ = ["create_load_size_pipeline", "create_pipeline"]

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tumor_ratio.metrics.aggregation import slide_weights
-from tumor_ratio.metrics.calibration import fit_monotone
+from tumor_ratio.approaches.cyclegan import NAME as APPROACH
+from tumor_ratio.approaches.tail import predictions_of
 from tumor_ratio.metrics.folds import slides_of
-from tumor_ratio.pipelines.gan_translation.training_step import APPROACH, REFERENCE
+from tumor_ratio.pipelines.gan_translation.training_step import REFERENCE
 
 
 def calibrated_predictions(
@@ -34,32 +34,12 @@ def calibrated_predictions(
     account : that map, that median, and how many answers it gave.
     """
     measured = labels.set_index("region_id")["tumor_ratio"]
-    slide_of = virtual.set_index("region_id")["slide_id"]
     median = _training_median(labels, folds, protocol)
     values = virtual["tumor_ratio"].to_numpy(dtype=np.float64)
     raw = np.where(np.isnan(values), median, values)
     own = measured.reindex(virtual["region_id"]).to_numpy(dtype=np.float64)
-    validation = virtual["slide_id"].isin(slides_of(folds, protocol, "validation")).to_numpy()
-    fitted = validation & np.isfinite(own) & np.isfinite(raw)
-    calibrated, record = np.full_like(raw, np.nan), {}
-    if fitted.any():
-        weights = slide_weights(slide_of.to_numpy()[fitted])
-        monotone = fit_monotone(raw[fitted], own[fitted], weights)
-        calibrated, record = monotone.apply(raw), dict(monotone.to_record())
-    table = pd.DataFrame(
-        {
-            "approach": APPROACH,
-            "protocol": protocol,
-            "repeat": 0,
-            "fold": 0,
-            "region_id": virtual["region_id"],
-            "reference": REFERENCE,
-            "tumor_ratio": raw,
-            "tumor_ratio_calibrated": calibrated,
-            "lower": np.nan,
-            "upper": np.nan,
-        }
-    )
+    card = {"approach": APPROACH, "protocol": protocol, "reference": REFERENCE}
+    table, record = predictions_of(virtual, raw, np.isfinite(raw), own, folds, card)
     return table, {
         "calibration": record,
         "training_median": median,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tumor_ratio.approaches.cyclegan import NAME as APPROACH
 from tumor_ratio.errors import ConfigurationError
 from tumor_ratio.models.shipped import SHIPPED
 from tumor_ratio.pipelines.gan_translation.kid import kid_network
 from tumor_ratio.pipelines.gan_translation.params import CycleGanParams
-from tumor_ratio.pipelines.gan_translation.training_step import APPROACH
 
 REMEDY = "correct the path, or leave the setting empty"
 

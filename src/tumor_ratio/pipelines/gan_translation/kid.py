@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from tumor_ratio.approaches.cyclegan import NAME as APPROACH
 from tumor_ratio.cohort.frame_readers import SectionInFrame
 from tumor_ratio.cohort.pair import SlidePair
 from tumor_ratio.errors import SlideError
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-GROUP = "cyclegan.kid"
+GROUP = f"{APPROACH}.kid"
 
 
 def kid_of_slides(

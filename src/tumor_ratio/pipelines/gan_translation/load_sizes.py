@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from tumor_ratio.approaches.cyclegan import NAME as APPROACH
 from tumor_ratio.atomic import write_json
 from tumor_ratio.cohort.pair import Cohort, SlidePair
 from tumor_ratio.datasets.trained_model import ModelRef
@@ -31,7 +32,6 @@ from tumor_ratio.pipelines.gan_translation.nodes import (
 from tumor_ratio.pipelines.gan_translation.params import CycleGanParams, GanLearningParams
 from tumor_ratio.pipelines.gan_translation.squares import most_labelled_tiles
 from tumor_ratio.pipelines.gan_translation.training_step import (
-    APPROACH,
     PANEL,
     GivenNetworks,
     train_cyclegan,

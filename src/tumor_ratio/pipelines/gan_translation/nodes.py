@@ -10,15 +10,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tumor_ratio.cohort.origin import training_origin
+from tumor_ratio.approaches.cyclegan import NAME as APPROACH
+from tumor_ratio.approaches.tail import slide_card
 from tumor_ratio.cohort.pair import Cohort
 from tumor_ratio.cohort.tiles import PatchParams, lying_apart, patches_of_pair
 from tumor_ratio.datasets.partition_folder import PartitionRef
 from tumor_ratio.datasets.trained_model import ModelRef
 from tumor_ratio.errors import ConfigurationError
 from tumor_ratio.imaging.regions import regions_of
-from tumor_ratio.inference.calibrating import calibrate_model
-from tumor_ratio.inference.new_slide_calibration import NewSlideCalibration
 from tumor_ratio.labelling.params import NucleiModelParams, RatioLabelParams, SegmentationParams
 from tumor_ratio.metrics.folds import slides_of
 from tumor_ratio.metrics.ratios import region_ratios
@@ -41,7 +40,6 @@ from tumor_ratio.pipelines.gan_translation.squares import (
     most_labelled_tiles,
 )
 from tumor_ratio.pipelines.gan_translation.training_step import (
-    APPROACH,
     REFERENCE,
     GivenNetworks,
     adopt_generator,
@@ -258,8 +256,6 @@ def assemble_model(
     params: CycleGanParams,
 ) -> partial[dict[str, Any]]:
     """What new slides need: generator, nuclei model and map; the model dataset puts it together."""
-    training = slides_of(folds, params.protocol, "train")
-    pairs = [pair for pair in cohort if pair.slide_id in training]
     size = patches.iloc[0] if len(patches) else {"size_px": 0, "mpp": 0.0}
     return partial(
         assemble_translator,
@@ -270,36 +266,16 @@ def assemble_model(
         float((tiles["size_px"] * tiles["mpp"]).min()) if len(tiles) else 0.0,
         measuring_of(nuclei_model, segmentation, ratio_params),
         params.blocks,
-        {
-            "approach": APPROACH,
-            "protocol": params.protocol,
-            "label_method": params.label_method,
-            "reference": REFERENCE,
-            "supervision": model.card["supervision"],
-            "slides": {"train": sorted(pair.slide_id for pair in pairs)},
-            **training_origin(pairs, model.card["training_data"]),
-        },
-    )
-
-
-def calibrate_for_new_slides(
-    cohort: Cohort,
-    patches: pd.DataFrame,
-    ratio_labels: pd.DataFrame,
-    folds: pd.DataFrame,
-    predictions: pd.DataFrame,
-    calibration_areas: Parts,
-    slide_appearance: Parts,
-    slide_model: ModelRef,
-    params: CycleGanParams,
-) -> NewSlideCalibration:
-    """Intervals, threshold, scale of areas and domain of the model for new slides."""
-    return calibrate_model(
-        slide_model.card,
-        *(cohort, patches, ratio_labels, folds, predictions),
-        *(calibration_areas, slide_appearance),
-        label_method=params.label_method,
-        protocol=params.protocol,
+        slide_card(
+            cohort,
+            folds,
+            model.card["training_data"],
+            approach=APPROACH,
+            protocol=params.protocol,
+            label_method=params.label_method,
+            reference=REFERENCE,
+            supervision=model.card["supervision"],
+        ),
     )
 
 

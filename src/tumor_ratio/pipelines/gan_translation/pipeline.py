@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from kedro.pipeline import Node, Pipeline
 
+from tumor_ratio.approaches import tail
+from tumor_ratio.approaches.cyclegan import NAME as APPROACH
 from tumor_ratio.pipelines.gan_translation import figures, load_sizes, nodes
-from tumor_ratio.pipelines.gan_translation.training_step import APPROACH
 
-SHARED_INPUTS = {
-    "calibration_areas",
-    "cohort",
-    "slide_appearance",
-    "tiles",
-    "patches",
-    "pair_quality",
-    "ihc_nuclei",
-    "he_nuclei",
-    "ratio_labels",
-    "folds",
-}
+SHARED_INPUTS = {*tail.SHARED_INPUTS, "tiles", "pair_quality", "ihc_nuclei", "he_nuclei"}
 PARAMS = "params:options"
 MODEL, SEGMENTATION, RATIOS = (
     "params:nuclei_model",
@@ -28,7 +20,7 @@ MODEL, SEGMENTATION, RATIOS = (
 SHARED_PARAMETERS = {PARAMS: f"params:{APPROACH}", **{n: n for n in (MODEL, SEGMENTATION, RATIOS)}}
 
 
-def create_pipeline(**_: object) -> Pipeline:
+def create_pipeline(_approaches: Sequence[str] = ()) -> Pipeline:
     """From squares of both stains to virtual Ki-67 slides, their ratios, and predictions.
 
     Datasets are those of the namespace `cyclegan`; nodes carry the tag `approach.cyclegan`.
@@ -112,22 +104,6 @@ def create_pipeline(**_: object) -> Pipeline:
                 name="assemble_model",
             ),
             Node(
-                nodes.calibrate_for_new_slides,
-                [
-                    "cohort",
-                    "patches",
-                    "ratio_labels",
-                    "folds",
-                    "predictions",
-                    "calibration_areas",
-                    "slide_appearance",
-                    "slide_model",
-                    PARAMS,
-                ],
-                "new_slide_calibration",
-                name="calibrate_for_new_slides",
-            ),
-            Node(
                 nodes.score,
                 [
                     "cohort",
@@ -167,7 +143,7 @@ def create_pipeline(**_: object) -> Pipeline:
         ]
     )
     return Pipeline(
-        template,
+        template + tail.create_tail("slide_model"),
         namespace=APPROACH,
         inputs=SHARED_INPUTS,
         parameters=SHARED_PARAMETERS,
@@ -209,7 +185,7 @@ def create_load_size_pipeline() -> Pipeline:
         ]
     )
     return Pipeline(
-        template,
+        template + tail.create_tail("slide_model"),
         namespace=APPROACH,
         inputs=SHARED_INPUTS - {"calibration_areas", "slide_appearance", "ihc_nuclei", "he_nuclei"},
         parameters=SHARED_PARAMETERS,

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from tumor_ratio.approaches.cyclegan import NAME as APPROACH
 from tumor_ratio.cohort.pair import SlidePair
 from tumor_ratio.cohort.tiles import PatchParams, patches_of_pair
 from tumor_ratio.metrics.ratios import region_ratios
@@ -36,7 +37,7 @@ def candidate_squares(
         If a square is larger than a tile.
     """
     grid = PatchParams(size_px=params.size_px, mpp=params.mpp, step_px=params.step_px)
-    squares = patches_of_pair(pair, tiles, grid, called="cyclegan.squares")
+    squares = patches_of_pair(pair, tiles, grid, called=f"{APPROACH}.squares")
     if squares.empty:
         return squares.assign(tumor_ratio=np.zeros(0))
     ratios = region_ratios(squares, nuclei, pair.frame.mpp, min_nuclei=MIN_NUCLEI)

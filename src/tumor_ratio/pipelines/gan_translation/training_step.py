@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from tumor_ratio.approaches.cyclegan import NAME as APPROACH
 from tumor_ratio.cohort.frame_readers import SectionInFrame
 from tumor_ratio.cohort.origin import training_origin
 from tumor_ratio.cohort.pair import SlidePair
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from tumor_ratio.pipelines.gan_translation.panel import TranslatedPanel
     from tumor_ratio.pipelines.gan_translation.validation_ratios import HeldOutTile
 
-APPROACH = "cyclegan"
 CARD = "card.json"
 CHECKPOINTS = "checkpoints"
 PANEL = "panel"
@@ -185,7 +185,7 @@ def adopt_generator(
     )
     from tumor_ratio.models.cyclegan.recognition import describe
 
-    generator = load_generator(checkpoint, setting="cyclegan.checkpoint")
+    generator = load_generator(checkpoint, setting=f"{APPROACH}.checkpoint")
     write_network(generator, checkpoint_path(folder, "G_A"))
     return {
         "approach": APPROACH,

@@ -1,5 +1,5 @@
 """Networks that learn the ratio from H&E patches, one template with a namespace an approach."""
 
-from tumor_ratio.pipelines.regression.pipeline import APPROACHES, SHIPPED, create_pipeline
+from tumor_ratio.pipelines.regression.pipeline import create_pipeline
 
-__all__ = ["APPROACHES", "SHIPPED", "create_pipeline"]
+__all__ = ["create_pipeline"]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tumor_ratio.metrics.folds import FIRST, FoldKey
+from tumor_ratio.metrics.folds import FoldKey
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,3 @@ def name_folds(keys: Sequence[FoldKey]) -> dict[str, OfFolds]:
     repeats, folds = ({getattr(key, part) for key in keys} for part in FoldKey._fields)
     named = [OfFolds(*key, repeats=len(repeats), folds=len(folds)) for key in keys]
     return {each.name: each for each in named}
-
-
-def fold_of(card: Mapping[str, Any]) -> FoldKey:
-    """Give the fold that a model was trained in: of a single split, the first."""
-    return FoldKey(int(card.get("repeat", FIRST.repeat)), int(card.get("fold", FIRST.fold)))

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from tumor_ratio.imaging.slide import Slide
+from tumor_ratio.metrics.folds import fold_of
 from tumor_ratio.models.prediction_options import PredictionOptions
-from tumor_ratio.pipelines.regression.fold_names import fold_of
 from tumor_ratio.pipelines.regression.prediction_step import predict_slide
 from tumor_ratio.steps import step
 

@@ -1,4 +1,4 @@
-"""Nodes of regression: sample, train, predict, calibrate, also for new slides."""
+"""Nodes of regression: sample, train, predict, calibrate."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from tumor_ratio.approaches.network import backbone_name
 from tumor_ratio.cohort.pair import Cohort
 from tumor_ratio.datasets.partition_folder import PartitionRef
 from tumor_ratio.datasets.prediction_model import find_model
@@ -17,14 +18,12 @@ from tumor_ratio.datasets.project_root import project_root
 from tumor_ratio.datasets.trainings import ModelRef
 from tumor_ratio.errors import ConfigurationError
 from tumor_ratio.imaging.regions import regions_of
-from tumor_ratio.inference.calibrating import calibrate_model
-from tumor_ratio.inference.new_slide_calibration import NewSlideCalibration
 from tumor_ratio.metrics.calibration import MonotoneMap
-from tumor_ratio.metrics.folds import FIRST, FoldKey, check_folds, keys_of, slides_of
-from tumor_ratio.models.regressor_options import BackboneOptions, backbone_name
+from tumor_ratio.metrics.folds import FIRST, FoldKey, check_folds, fold_of, keys_of, slides_of
+from tumor_ratio.models.regressor_options import BackboneOptions
 from tumor_ratio.models.shipped import SHIPPED, shipped_regressor
 from tumor_ratio.pipelines.regression import sampling
-from tumor_ratio.pipelines.regression.fold_names import fold_of, name_folds
+from tumor_ratio.pipelines.regression.fold_names import name_folds
 from tumor_ratio.pipelines.regression.fold_predictions import predict_in_folds
 from tumor_ratio.pipelines.regression.params import RegressionParams
 from tumor_ratio.pipelines.regression.training_step import train_approach
@@ -220,40 +219,6 @@ def calibrate(
             )
         )
     return pd.concat(parts, ignore_index=True)[list(Predictions.to_schema().columns)]
-
-
-def describe_approach(models: Mapping[str, ModelRef]) -> dict[str, str]:
-    """What the report says of the approach: what it learned from, before and here."""
-    card = next(iter(models.values())).card
-    return {"supervision": str(card.get("supervision", ""))}
-
-
-def calibrate_for_new_slides(
-    cohort: Cohort,
-    patches: pd.DataFrame,
-    ratio_labels: pd.DataFrame,
-    folds: pd.DataFrame,
-    predictions: pd.DataFrame,
-    calibration_areas: Mapping[str, PartitionRef],
-    slide_appearance: Mapping[str, PartitionRef],
-    models: Mapping[str, ModelRef],
-    params: RegressionParams,
-) -> NewSlideCalibration:
-    """Intervals, threshold, scale of areas and domain of the published model, the first fold's."""
-    card = next(iter(models.values())).card
-    return calibrate_model(
-        card,
-        cohort,
-        patches,
-        ratio_labels,
-        folds,
-        predictions,
-        calibration_areas,
-        slide_appearance,
-        label_method=params.label_method,
-        protocol=params.protocol,
-        key=fold_of(card),
-    )
 
 
 def _keys_in(table: pd.DataFrame) -> list[FoldKey]:

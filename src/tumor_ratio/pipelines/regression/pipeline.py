@@ -9,37 +9,21 @@ from typing import Any
 
 from kedro.pipeline import Node, Pipeline
 
+from tumor_ratio.approaches import tail
 from tumor_ratio.pipelines.regression import nodes
 
-APPROACHES = ("resnet18", "efficientnet_lite0", "lite0_vit")
-"""What a plain `kedro run` trains, unless the configuration's `approaches` says otherwise. Any name
-will do whose configuration block names a backbone; names with a meaning of their own are in
-`tumor_ratio.models.regressor_options.BACKBONES`."""
-
-SHIPPED = (*APPROACHES, "levit_128s", "resnet18_bins", "resnet18_study", "vit_b16_study")
-"""Approaches that conf/base describes; a run need not train them all."""
-
-SHARED_INPUTS = {
-    "calibration_areas",
-    "cohort",
-    "slide_appearance",
-    "patches",
-    "pair_quality",
-    "ihc_nuclei",
-    "ratio_labels",
-    "folds",
-}
+SHARED_INPUTS = {*tail.SHARED_INPUTS, "pair_quality", "ihc_nuclei"}
 
 
-def create_pipeline(approaches: Sequence[str] = APPROACHES, **_: object) -> Pipeline:
+def create_pipeline(approaches: Sequence[str]) -> Pipeline:
     """Assemble regression.
 
     Parameters
     ----------
-    approaches : the namespaces. `resnet18` reads the parameters `resnet18`, writes
-        `resnet18.training_patches`, `resnet18.models`, `resnet18.slide_predictions`,
-        `resnet18.predictions`, `resnet18.account` and `resnet18.new_slide_calibration`, and its
-        nodes carry the tag `approach.resnet18`.
+    approaches : the namespaces. `mine` reads the parameters `mine`, writes
+        `mine.training_patches`, `mine.models`, `mine.slide_predictions`,
+        `mine.predictions`, `mine.account` and `mine.new_slide_calibration`, and its
+        nodes carry the tag `approach.mine`.
     """
     return sum((create_approach(approach) for approach in approaches), Pipeline([]))
 
@@ -78,27 +62,11 @@ def create_approach(approach: str) -> Pipeline:
                 "predictions",
                 name="calibrate",
             ),
-            Node(nodes.describe_approach, "models", "account", name="describe_approach"),
-            Node(
-                nodes.calibrate_for_new_slides,
-                [
-                    "cohort",
-                    "patches",
-                    "ratio_labels",
-                    "folds",
-                    "predictions",
-                    "calibration_areas",
-                    "slide_appearance",
-                    "models",
-                    "params:options",
-                ],
-                "new_slide_calibration",
-                name="calibrate_for_new_slides",
-            ),
+            Node(tail.describe_approach, "models", "account", name="describe_approach"),
         ]
     )
     return Pipeline(
-        template,
+        template + tail.create_tail("models"),
         namespace=approach,
         inputs=SHARED_INPUTS,
         parameters={"params:options": f"params:{approach}"},

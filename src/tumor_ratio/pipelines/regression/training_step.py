@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from tumor_ratio.approaches.network import architecture_of
 from tumor_ratio.cohort.origin import training_origin
 from tumor_ratio.cohort.pair import SlidePair
 from tumor_ratio.errors import ConfigurationError
@@ -18,7 +19,6 @@ from tumor_ratio.imaging.regions import iter_regions
 from tumor_ratio.imaging.slide import Slide
 from tumor_ratio.metrics.aggregation import slide_weights
 from tumor_ratio.metrics.calibration import fit_monotone
-from tumor_ratio.models.regressor_options import architecture_of
 from tumor_ratio.pipelines.regression.fold_names import OfFolds
 from tumor_ratio.pipelines.regression.params import LearningParams
 from tumor_ratio.steps import step

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import Field
 
+from tumor_ratio.approaches import cyclegan, network
 from tumor_ratio.atomic import folder_written_whole, write_json
 from tumor_ratio.datasets.project_root import project_root
 from tumor_ratio.datasets.trainings import CARD, ModelRef
@@ -18,7 +19,8 @@ from tumor_ratio.params import Params
 TRAINED_ON_FAMILY = "development"
 COMMAND = (
     "kedro run --env=pretraining --pipelines=data_processing,ground_truth,regression,"
-    'gan_translation,starting_weights --params="approaches=cyclegan resnet18"'
+    "gan_translation,starting_weights "
+    f'--params="approaches={cyclegan.NAME} {network.STARTING_WEIGHTS}"'
 )
 LICENCE = "BSD-3-Clause"
 NOT_OF_A_TRAINING = ("fingerprint", "mlflow_run_id", "seconds", "device", "threads")

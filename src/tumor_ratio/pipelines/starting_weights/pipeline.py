@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from kedro.pipeline import Node, Pipeline
 
+from tumor_ratio.approaches.cyclegan import NAME as CYCLEGAN
+from tumor_ratio.approaches.network import STARTING_WEIGHTS
 from tumor_ratio.pipelines.starting_weights import nodes
 
 
@@ -14,13 +16,13 @@ def create_pipeline() -> Pipeline:
         [
             Node(
                 nodes.ship_regressor,
-                ["resnet18.models", *params],
+                [f"{STARTING_WEIGHTS}.models", *params],
                 "shipped_resnet18",
                 name="ship_resnet18",
             ),
             Node(
                 nodes.ship_cyclegan,
-                ["cyclegan.model", *params],
+                [f"{CYCLEGAN}.model", *params],
                 "shipped_cyclegan",
                 name="ship_cyclegan",
             ),
